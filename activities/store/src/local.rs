@@ -1,0 +1,46 @@
+//! Whole-file writes into a local directory: written aside, synced, renamed.
+//!
+//! `object_store` stages a local write beside its target, where a killed process leaves it among the data
+//! for ever. Ours is staged in one directory that the last step of a run removes, under a name of its own
+//! for each attempt, so that two attempts at one object never write into one file.
+
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::Path;
+
+use tempfile::NamedTempFile;
+
+/// Where unfinished files lie, below the location's root.
+pub(crate) const STAGING: &str = "_staging";
+
+/// Writes `bytes` as `root/key`, replacing what is there. Whole or not at all, also across a power cut.
+pub(crate) fn put(root: &Path, key: &str, bytes: &[u8]) -> io::Result<()> {
+    let target = root.join(key);
+    let directory = target.parent().unwrap_or(root);
+    fs::create_dir_all(directory)?;
+    stage(root, bytes)?.persist(&target).map_err(|error| error.error)?;
+    File::open(directory)?.sync_all()
+}
+
+fn stage(root: &Path, bytes: &[u8]) -> io::Result<NamedTempFile> {
+    let staging = root.join(STAGING);
+    fs::create_dir_all(&staging)?;
+    let mut file = tempfile::Builder::new().permissions(readable()).tempfile_in(&staging)?;
+    file.write_all(bytes)?;
+    file.as_file().sync_all()?;
+    Ok(file)
+}
+
+/// Outputs are for others to read: the umask decides, as for any other file.
+fn readable() -> fs::Permissions {
+    use std::os::unix::fs::PermissionsExt;
+    fs::Permissions::from_mode(0o666)
+}
+
+/// Removes what killed attempts left half written.
+pub(crate) fn clear_staging(root: &Path) -> io::Result<()> {
+    match fs::remove_dir_all(root.join(STAGING)) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}

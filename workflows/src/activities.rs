@@ -1,0 +1,56 @@
+//! The activities that the workflows call, by name and type. They are done elsewhere, by workers of the queue
+//! named here; a workflow worker carries none of their code.
+
+#![allow(clippy::unused_self, clippy::needless_pass_by_value, missing_docs)]
+
+use temporalio_macros::activity_definitions;
+use temporalio_sdk::activities::ActivityError;
+
+use crate::contract::{
+    EmbedPartInput, EmbeddedPart, PlanShardInput, PlanSnapshotInput, PublishRunInput, SealShardInput,
+    ShardPlan, SnapshotPlan, TokenizePartInput, TokenizedPart,
+};
+
+/// Activities of [`crate::names::CPU_QUEUE`].
+#[derive(Debug)]
+pub struct Cpu;
+
+#[activity_definitions]
+impl Cpu {
+    #[activity(name = "plan_snapshot")]
+    pub fn plan_snapshot(_: PlanSnapshotInput) -> Result<SnapshotPlan, ActivityError> {
+        unimplemented!()
+    }
+
+    #[activity(name = "plan_shard")]
+    pub fn plan_shard(_: PlanShardInput) -> Result<ShardPlan, ActivityError> {
+        unimplemented!()
+    }
+
+    #[activity(name = "tokenize_part")]
+    pub fn tokenize_part(_: TokenizePartInput) -> Result<TokenizedPart, ActivityError> {
+        unimplemented!()
+    }
+
+    #[activity(name = "seal_shard")]
+    pub fn seal_shard(_: SealShardInput) -> Result<(), ActivityError> {
+        unimplemented!()
+    }
+
+    #[activity(name = "publish_run")]
+    pub fn publish_run(_: PublishRunInput) -> Result<(), ActivityError> {
+        unimplemented!()
+    }
+}
+
+/// Activities of [`crate::names::GPU_QUEUE`].
+#[derive(Debug)]
+pub struct Gpu;
+
+#[activity_definitions]
+impl Gpu {
+    #[activity(name = "embed_part")]
+    pub fn embed_part(_: EmbedPartInput) -> Result<EmbeddedPart, ActivityError> {
+        unimplemented!()
+    }
+}

@@ -1,0 +1,327 @@
+//! What passes through Temporal: inputs and results of workflows and activities, answers to queries.
+//!
+//! All of it is stored in histories and read by later versions of the code. So: a field is never removed or
+//! given another meaning, a new one has a default, and nothing here grows with the size of the data.
+
+use serde::{Deserialize, Serialize};
+use wikitok_counts::Counts;
+
+/// Everything that decides the bytes of the output, given the snapshot.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct Configuration {
+    /// Tokenizer encoding, e.g. `cl100k_base`.
+    pub encoding: String,
+    /// The embedding model, or none for token ids alone.
+    #[serde(default)]
+    pub embedding: Option<Embedding>,
+    /// Stop after so many articles, counted in the order of the snapshot.
+    #[serde(default)]
+    pub limit: Option<u64>,
+    /// How a shard is cut: compressed bytes in a range.
+    pub range_bytes: u64,
+}
+
+/// Which model makes the vectors, and how.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct Embedding {
+    /// The model's name, e.g. `all-MiniLM-L6-v2`.
+    pub model: String,
+    /// Sha256 of its weights.
+    pub model_sha256: String,
+    /// Word pieces of a text that are embedded; the rest is cut off.
+    pub max_word_pieces: u32,
+}
+
+/// How fast a run goes; none of it changes the output.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(default)]
+pub struct Pace {
+    /// Shards worked on at the same time.
+    pub shards_in_flight: u32,
+    /// Parts of one shard tokenized at the same time, where its compression allows.
+    pub parts_in_flight: u32,
+    /// Parts of one shard that may wait for their vectors before tokenizing pauses.
+    pub backlog_parts: u32,
+    /// Silence after which a worker is taken for dead, in seconds.
+    pub heartbeat_seconds: u32,
+}
+
+impl Default for Pace {
+    fn default() -> Self {
+        Self { shards_in_flight: 8, parts_in_flight: 4, backlog_parts: 16, heartbeat_seconds: 30 }
+    }
+}
+
+/// What every activity of a run needs to know about it.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct Run {
+    /// The snapshot, e.g. `enwiki-20260920`.
+    pub snapshot: String,
+    /// Its layout at the source: `legacy` or `current`.
+    pub layout: String,
+    /// URI of the source.
+    pub source: String,
+    /// URI of the output.
+    pub output: String,
+    /// What decides the bytes of the output.
+    pub configuration: Configuration,
+    /// Fingerprint of all that the token data depends on.
+    pub tokens_fingerprint: String,
+    /// Fingerprint of all that the vectors depend on; none without an embedding.
+    #[serde(default)]
+    pub vectors_fingerprint: Option<String>,
+    /// How fast to go.
+    #[serde(default)]
+    pub pace: Pace,
+}
+
+/// A shard: one file of the snapshot, as it was when the run was planned.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct Shard {
+    /// Key of the file below the source.
+    pub key: String,
+    /// The shard's name: that of the file without its extensions.
+    pub name: String,
+    /// Size of the file.
+    pub bytes: u64,
+    /// Changes whenever the file does.
+    pub version: String,
+}
+
+/// Input of [`crate::DumpWorkflow`].
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub struct DumpInput {
+    /// What to do.
+    pub run: Run,
+    /// What earlier executions of this run have done, when it continues as new.
+    #[serde(default)]
+    pub done: DumpProgress,
+}
+
+/// Where a run stands: the answer to the `progress` query of [`crate::DumpWorkflow`].
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+#[serde(default)]
+pub struct DumpProgress {
+    /// What it is doing.
+    pub status: Status,
+    /// The output, as given to `start`.
+    pub output: String,
+    /// Shards in the snapshot; 0 until it is planned.
+    pub shards: u32,
+    /// Shards started so far: the next to start.
+    pub shards_started: u32,
+    /// Shards that ended well.
+    pub shards_done: u32,
+    /// Names of the shards at work.
+    pub in_flight: Vec<String>,
+    /// Shards that failed for good; the first [`MAX_FAILURES`] of them.
+    pub failed: Vec<ShardFailure>,
+    /// How many failed.
+    pub shards_failed: u32,
+    /// Sum over the shards that ended well.
+    pub counts: Counts,
+    /// When it began, in milliseconds since 1970.
+    pub started_ms: u64,
+    /// When it ended, in milliseconds since 1970; 0 before.
+    pub ended_ms: u64,
+}
+
+/// Failures are named up to this many, and counted beyond.
+pub const MAX_FAILURES: usize = 20;
+
+/// Where a run stands, in a word.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Status {
+    /// Finding out what there is to do.
+    #[default]
+    Planning,
+    /// Working on shards.
+    Running,
+    /// Writing the manifest of the run.
+    Publishing,
+    /// Finished, with every record processed.
+    Done,
+    /// Finished, with some records in quarantine.
+    DoneWithQuarantine,
+    /// Ended with shards that failed.
+    Failed,
+    /// Ended because someone asked for it.
+    Cancelled,
+}
+
+impl Status {
+    /// The status in words, as shown and searched for.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Planning => "planning",
+            Self::Running => "running",
+            Self::Publishing => "publishing",
+            Self::Done => "done",
+            Self::DoneWithQuarantine => "done_with_quarantine",
+            Self::Failed => "failed",
+            Self::Cancelled => "cancelled",
+        }
+    }
+}
+
+/// A shard that failed for good, and why.
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(default)]
+pub struct ShardFailure {
+    /// The shard.
+    pub shard: String,
+    /// Kind of error, e.g. `corrupt_input`.
+    pub reason: String,
+    /// The error in words.
+    pub message: String,
+}
+
+/// Input of the `plan_snapshot` activity.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub struct PlanSnapshotInput {
+    /// The run.
+    pub run: Run,
+    /// Index of the first shard to return.
+    pub first: u32,
+}
+
+/// Shards returned by one `plan_snapshot`: enough to work on, few enough for a payload.
+pub const SHARDS_IN_PAGE: u32 = 64;
+
+/// A page of the plan of a snapshot.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub struct SnapshotPlan {
+    /// Shards in the snapshot.
+    pub shards: u32,
+    /// Up to [`SHARDS_IN_PAGE`] of them, from the index asked for.
+    pub page: Vec<Shard>,
+}
+
+/// Input of [`crate::ShardWorkflow`].
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub struct ShardInput {
+    /// The run.
+    pub run: Run,
+    /// The shard.
+    pub shard: Shard,
+    /// Stop after so many articles.
+    #[serde(default)]
+    pub limit: Option<u64>,
+    /// What earlier executions of this shard have done, when it continues as new.
+    #[serde(default)]
+    pub done: ShardProgress,
+}
+
+/// Where a shard stands: the answer to the `progress` query of [`crate::ShardWorkflow`], and its result.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+#[serde(default)]
+pub struct ShardProgress {
+    /// How many parts there are, where that is known beforehand.
+    pub parts: Option<u32>,
+    /// Parts started so far: the next to start.
+    pub parts_started: u32,
+    /// Parts tokenized.
+    pub parts_tokenized: u32,
+    /// Parts with vectors.
+    pub parts_embedded: u32,
+    /// There is nothing more to start.
+    pub at_end: bool,
+    /// Sum over the parts committed.
+    pub counts: Counts,
+}
+
+/// Input of the `plan_shard` activity.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub struct PlanShardInput {
+    /// The run.
+    pub run: Run,
+    /// The shard.
+    pub shard: Shard,
+}
+
+/// How a shard is cut into parts.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub struct ShardPlan {
+    /// The number of parts, which can be made in any order; or none, where each begins at the end of the one
+    /// before, and the last one says so.
+    pub parts: Option<u32>,
+}
+
+/// Input of the `tokenize_part` activity.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub struct TokenizePartInput {
+    /// The run.
+    pub run: Run,
+    /// The shard.
+    pub shard: Shard,
+    /// The part, counted from 0.
+    pub part: u32,
+    /// How many parts the shard has, where that is known.
+    pub parts: Option<u32>,
+    /// Stop after so many articles.
+    pub limit: Option<u64>,
+}
+
+/// Result of the `tokenize_part` activity.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub struct TokenizedPart {
+    /// What was read and written.
+    pub counts: Counts,
+    /// No part follows.
+    pub last: bool,
+}
+
+/// Input of the `embed_part` activity.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub struct EmbedPartInput {
+    /// The run.
+    pub run: Run,
+    /// Name of the shard.
+    pub shard: String,
+    /// The part, counted from 0.
+    pub part: u32,
+    /// Articles in it.
+    pub articles: u64,
+}
+
+/// Result of the `embed_part` activity.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub struct EmbeddedPart {
+    /// Vectors written.
+    pub vectors: u64,
+}
+
+/// Input of the `seal_shard` activity.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub struct SealShardInput {
+    /// The run.
+    pub run: Run,
+    /// The shard.
+    pub shard: Shard,
+    /// Parts it has.
+    pub parts: u32,
+    /// The shard was read to its end, not cut short by a limit.
+    pub whole: bool,
+    /// What the workflow counted, which the manifests must confirm.
+    pub counts: Counts,
+}
+
+/// Input of the `publish_run` activity.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub struct PublishRunInput {
+    /// The run.
+    pub run: Run,
+    /// Shards sealed.
+    pub shards: u32,
+    /// What the workflow counted, which the manifests must confirm.
+    pub counts: Counts,
+}
+
+/// Detail of a heartbeat: how far an activity is, shown by `temporal workflow describe` and the Web UI.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+#[serde(default)]
+pub struct Beat {
+    /// Documents or texts done so far.
+    pub done: u64,
+}

@@ -1,0 +1,58 @@
+//! How activities and children are run: where, how long, how often, and what happens when they are cancelled.
+
+use std::time::Duration;
+
+use temporalio_common::RetryPolicy;
+use temporalio_common::search_attributes::SearchAttributes;
+use temporalio_sdk::{
+    ActivityCancellationType, ActivityOptions, ChildWorkflowCancellationType, ChildWorkflowOptions,
+    ParentClosePolicy, WorkflowIdReusePolicy,
+};
+
+use crate::contract::{Run, Shard};
+use crate::names;
+
+/// Attempts at an activity before its failure is final. With the longest pause between them this outlasts
+/// half an hour of a storage that is away; what a retry cannot mend is refused at once.
+const ATTEMPTS: u32 = 60;
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+
+/// No part takes longer, even on the slowest core; a worker that dies is noticed by its heartbeats.
+const LONGEST_ACTIVITY: Duration = Duration::from_hours(6);
+
+pub(crate) fn activity(run: &Run, queue: &str, summary: String) -> ActivityOptions {
+    ActivityOptions::with_start_to_close_timeout(LONGEST_ACTIVITY)
+        .task_queue(queue)
+        .heartbeat_timeout(Duration::from_secs(u64::from(run.pace.heartbeat_seconds)))
+        .cancellation_type(ActivityCancellationType::WaitCancellationCompleted)
+        .retry_policy(
+            RetryPolicy::builder()
+                .initial_interval(FIRST_PAUSE)
+                .maximum_interval(LONGEST_PAUSE)
+                .maximum_attempts(ATTEMPTS)
+                .build(),
+        )
+        .summary(summary)
+        .build()
+}
+
+pub(crate) fn child(run_id: &str, run: &Run, shard: &Shard) -> ChildWorkflowOptions {
+    ChildWorkflowOptions::builder()
+        .workflow_id(names::shard_id(run_id, &shard.name))
+        .cancel_type(ChildWorkflowCancellationType::WaitCancellationCompleted)
+        .parent_close_policy(ParentClosePolicy::RequestCancel)
+        // After a reset of the parent the child of the abandoned attempt may still run under the same id.
+        .id_reuse_policy(WorkflowIdReusePolicy::TerminateIfRunning)
+        .search_attributes(SearchAttributes::new([
+            names::WIKI.value_set(wiki(&run.snapshot).to_owned()),
+            names::SNAPSHOT.value_set(run.snapshot.clone()),
+        ]))
+        .static_summary(format!("{} ({:.1} MB)", shard.name, shard.bytes as f64 / 1e6))
+        .build()
+}
+
+/// `enwiki` of `enwiki-20260920`.
+fn wiki(snapshot: &str) -> &str {
+    snapshot.split_once('-').map_or(snapshot, |(wiki, _)| wiki)
+}

@@ -1,0 +1,198 @@
+//! [`ShardWorkflow`]: one file of the dump, made into parts.
+
+#![allow(missing_docs, reason = "the SDK's macros make associated constants that cannot be documented")]
+
+use temporalio_common::error::ActivityExecutionError;
+use temporalio_macros::{workflow, workflow_methods};
+use temporalio_sdk::workflows::select;
+use temporalio_sdk::{
+    ContinueAsNewOptions, WorkflowContext, WorkflowContextView, WorkflowResult, WorkflowTermination,
+};
+
+use crate::activities::{Cpu, Gpu};
+use crate::contract::{
+    EmbedPartInput, EmbeddedPart, PlanShardInput, SealShardInput, ShardInput, ShardProgress,
+    TokenizePartInput, TokenizedPart,
+};
+use crate::window::Window;
+use crate::{failure, names, options};
+
+/// Tokenizes and embeds one shard, part by part, then seals it with a manifest.
+///
+/// Parts of a shard that can be cut anywhere are tokenized side by side; those of one that can only be read
+/// from the front, one after the other. Each is embedded as soon as it is tokenized, while the next ones are
+/// still being read. Ends with a failure of the first part that fails for good, after those in flight ended.
+#[workflow]
+pub struct ShardWorkflow {
+    progress: ShardProgress,
+}
+
+type Context = WorkflowContext<ShardWorkflow>;
+type Outcome<T> = Result<T, ActivityExecutionError>;
+
+#[workflow_methods]
+impl ShardWorkflow {
+    #[init]
+    fn new(_context: &WorkflowContextView, input: ShardInput) -> Self {
+        Self { progress: input.done }
+    }
+
+    /// The workflow's body.
+    #[run(name = "ShardWorkflow")]
+    pub async fn run(
+        context: &mut WorkflowContext<Self>,
+        input: ShardInput,
+    ) -> WorkflowResult<ShardProgress> {
+        if context.state(|s| s.progress.parts_started == 0) {
+            let plan = plan(context, &input).await.map_err(|e| failure::from_activity(&e))?;
+            context.state_mut(|s| s.progress.parts = plan);
+        }
+        let mut parts = Parts::new(context.clone(), input.clone());
+        parts.run().await.map_err(|e| failure::from_activity(&e))?;
+        if context.cancellation_token().is_cancelled() {
+            return Err(WorkflowTermination::cancelled());
+        }
+        let progress = context.state(|s| s.progress.clone());
+        if !progress.at_end {
+            let input = ShardInput { done: progress, ..input };
+            context.continue_as_new(input, ContinueAsNewOptions::default())?;
+            unreachable!("continue_as_new always ends the execution");
+        }
+        seal(context, &input, &progress).await.map_err(|e| failure::from_activity(&e))?;
+        Ok(progress)
+    }
+
+    /// Where the shard stands.
+    #[query(name = "progress")]
+    pub fn progress(&self, _context: &WorkflowContextView) -> ShardProgress {
+        self.progress.clone()
+    }
+}
+
+async fn plan(context: &Context, input: &ShardInput) -> Outcome<Option<u32>> {
+    let options = options::activity(&input.run, names::CPU_QUEUE, format!("plan {}", input.shard.name));
+    let input = PlanShardInput { run: input.run.clone(), shard: input.shard.clone() };
+    Ok(context.execute_activity(Cpu::plan_shard, input, options).await?.parts)
+}
+
+async fn seal(context: &Context, input: &ShardInput, progress: &ShardProgress) -> Outcome<()> {
+    let options = options::activity(&input.run, names::CPU_QUEUE, format!("seal {}", input.shard.name));
+    let input = SealShardInput {
+        run: input.run.clone(),
+        shard: input.shard.clone(),
+        parts: progress.parts_started,
+        whole: input.limit.is_none(),
+        counts: progress.counts.clone(),
+    };
+    context.execute_activity(Cpu::seal_shard, input, options).await
+}
+
+/// The parts of the shard in flight.
+struct Parts {
+    context: Context,
+    input: ShardInput,
+    tokenizing: Window<Outcome<TokenizedPart>>,
+    embedding: Window<Outcome<EmbeddedPart>>,
+    failure: Option<ActivityExecutionError>,
+}
+
+impl Parts {
+    fn new(context: Context, input: ShardInput) -> Self {
+        Self { context, input, tokenizing: Window::new(), embedding: Window::new(), failure: None }
+    }
+
+    /// Runs parts until there are no more, one has failed, or the history has grown long; then waits for
+    /// those in flight, since what they return would be lost with this execution.
+    async fn run(&mut self) -> Outcome<()> {
+        loop {
+            while self.may_start() {
+                self.start();
+            }
+            if self.tokenizing.is_empty() && self.embedding.is_empty() {
+                return self.failure.take().map_or(Ok(()), Err);
+            }
+            select! {
+                (part, outcome) = self.tokenizing.next() => self.tokenized(part, outcome),
+                (_, outcome) = self.embedding.next() => self.embedded(outcome),
+            }
+        }
+    }
+
+    fn may_start(&self) -> bool {
+        let progress = self.context.state(|s| s.progress.clone());
+        // A limit counts articles in their order, so a part must know what those before it gave.
+        let one_by_one = progress.parts.is_none() || self.input.limit.is_some();
+        let pace = &self.input.run.pace;
+        let side_by_side = if one_by_one { 1 } else { pace.parts_in_flight.max(1) };
+        self.failure.is_none()
+            && !progress.at_end
+            && !self.context.continue_as_new_suggested()
+            && !self.context.cancellation_token().is_cancelled()
+            && self.tokenizing.len() < side_by_side
+            && self.tokenizing.len() + self.embedding.len() < pace.backlog_parts.max(1)
+    }
+
+    fn start(&mut self) {
+        let (part, parts, articles) = self.context.state_mut(|s| {
+            let part = s.progress.parts_started;
+            s.progress.parts_started += 1;
+            s.progress.at_end = s.progress.parts == Some(part + 1);
+            (part, s.progress.parts, s.progress.counts.articles)
+        });
+        let input = TokenizePartInput {
+            run: self.input.run.clone(),
+            shard: self.input.shard.clone(),
+            part,
+            parts,
+            limit: self.input.limit.map(|limit| limit.saturating_sub(articles)),
+        };
+        let summary = format!("tokenize {} part {part}", self.input.shard.name);
+        let options = options::activity(&self.input.run, names::CPU_QUEUE, summary);
+        let context = self.context.clone();
+        let future = async move { context.execute_activity(Cpu::tokenize_part, input, options).await };
+        self.tokenizing.push(part, future);
+    }
+
+    fn tokenized(&mut self, part: u32, outcome: Outcome<TokenizedPart>) {
+        let tokenized = match outcome {
+            Ok(tokenized) => tokenized,
+            Err(error) => return self.fail(error),
+        };
+        self.context.state_mut(|s| {
+            s.progress.parts_tokenized += 1;
+            s.progress.at_end |= tokenized.last;
+            s.progress.counts.add(&tokenized.counts);
+        });
+        if self.input.run.configuration.embedding.is_some() && tokenized.counts.articles > 0 {
+            self.embed(part, tokenized.counts.articles);
+        }
+    }
+
+    fn embed(&mut self, part: u32, articles: u64) {
+        let shard = self.input.shard.name.clone();
+        let summary = format!("embed {shard} part {part} ({articles} articles)");
+        let input = EmbedPartInput { run: self.input.run.clone(), shard, part, articles };
+        let options = options::activity(&self.input.run, names::GPU_QUEUE, summary);
+        let context = self.context.clone();
+        let future = async move { context.execute_activity(Gpu::embed_part, input, options).await };
+        self.embedding.push(part, future);
+    }
+
+    fn embedded(&mut self, outcome: Outcome<EmbeddedPart>) {
+        match outcome {
+            Ok(embedded) => self.context.state_mut(|s| {
+                s.progress.parts_embedded += 1;
+                s.progress.counts.vectors += embedded.vectors;
+            }),
+            Err(error) => self.fail(error),
+        }
+    }
+
+    /// Keeps the first failure; a cancellation, which all in flight report, never hides one.
+    fn fail(&mut self, error: ActivityExecutionError) {
+        let keep = self.failure.as_ref().is_none_or(|first| first.as_cancelled().is_some());
+        if keep {
+            self.failure = Some(error);
+        }
+    }
+}
