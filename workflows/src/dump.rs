@@ -7,7 +7,6 @@ use std::time::UNIX_EPOCH;
 use temporalio_macros::{workflow, workflow_methods};
 use temporalio_sdk::{
     ChildWorkflowOptions, ContinueAsNewOptions, WorkflowContext, WorkflowContextView, WorkflowResult,
-    WorkflowTermination,
 };
 
 use crate::activities::Cpu;
@@ -15,8 +14,9 @@ use crate::contract::{
     DumpInput, DumpProgress, MAX_FAILURES, PlanSnapshotInput, PublishRunInput, Run, Shard, ShardFailure,
     ShardInput, ShardProgress, SnapshotPlan, Status,
 };
+use crate::failure::{self, Stop};
 use crate::window::Window;
-use crate::{ShardWorkflow, failure, names, options};
+use crate::{ShardWorkflow, names, options};
 
 /// Plans a snapshot, runs a [`ShardWorkflow`] for each of its shards, and publishes the result.
 ///
@@ -46,21 +46,19 @@ impl DumpWorkflow {
                 Status::DoneWithQuarantine
             }
             Ok(()) => Status::Done,
-            Err(WorkflowTermination::Cancelled { .. }) => Status::Cancelled,
-            Err(WorkflowTermination::Failed(_)) => Status::Failed,
-            Err(_) => return Err(outcome.expect_err("the arm says so")),
+            Err(Stop::Cancelled) => Status::Cancelled,
+            Err(Stop::Failed { .. }) => Status::Failed,
+            Err(Stop::Other(_)) => context.state(|s| s.progress.status),
         };
-        let ended = now(context);
-        context.state_mut(|s| s.progress.ended_ms = ended);
-        set_status(context, status);
+        if !matches!(outcome, Err(Stop::Other(_))) {
+            let ended = now(context);
+            context.state_mut(|s| s.progress.ended_ms = ended);
+            set_status(context, status);
+        }
         let progress = context.state(|s| s.progress.clone());
         match outcome {
             Ok(()) => Ok(progress),
-            Err(WorkflowTermination::Cancelled { .. }) => {
-                Err(WorkflowTermination::cancelled_with_details(progress))
-            }
-            Err(_) if progress.shards_failed > 0 => Err(failure::shards_failed(progress)),
-            Err(termination) => Err(termination),
+            Err(stop) => Err(stop.into_termination(progress)),
         }
     }
 
@@ -71,7 +69,7 @@ impl DumpWorkflow {
     }
 }
 
-async fn work(context: &Context, input: &DumpInput) -> Result<(), WorkflowTermination> {
+async fn work(context: &Context, input: &DumpInput) -> Result<(), Stop> {
     if context.state(|s| s.progress.started_ms == 0) {
         let started = now(context);
         context.state_mut(|s| s.progress.started_ms = started);
@@ -84,18 +82,17 @@ async fn work(context: &Context, input: &DumpInput) -> Result<(), WorkflowTermin
         context.continue_as_new(input, ContinueAsNewOptions::default())?;
     }
     if progress.shards_failed > 0 {
-        return Err(failure::shards_failed(progress));
+        return Err(Stop::shards_failed(&progress));
     }
     set_status(context, Status::Publishing);
     publish(context, &input.run, &progress).await
 }
 
-async fn publish(context: &Context, run: &Run, progress: &DumpProgress) -> Result<(), WorkflowTermination> {
+async fn publish(context: &Context, run: &Run, progress: &DumpProgress) -> Result<(), Stop> {
     let options = options::activity(run, names::CPU_QUEUE, format!("publish {}", run.snapshot));
     let input =
         PublishRunInput { run: run.clone(), shards: progress.shards_done, counts: progress.counts.clone() };
-    let outcome = context.execute_activity(Cpu::publish_run, input, options).await;
-    outcome.map_err(|error| failure::from_activity(&error))
+    Ok(context.execute_activity(Cpu::publish_run, input, options).await?)
 }
 
 fn set_status(context: &Context, status: Status) {
@@ -126,7 +123,7 @@ impl Shards {
 
     /// Runs shards until none are left, the limit is reached, the run is cancelled, or the history has grown
     /// long; then waits for those in flight, since what they return would be lost with this execution.
-    async fn run(&mut self) -> Result<(), WorkflowTermination> {
+    async fn run(&mut self) -> Result<(), Stop> {
         loop {
             while self.may_start() {
                 let shard = self.next_shard().await?;
@@ -139,7 +136,7 @@ impl Shards {
             self.ended(&shard, outcome);
         }
         if self.context.cancellation_token().is_cancelled() {
-            return Err(WorkflowTermination::cancelled());
+            return Err(Stop::Cancelled);
         }
         Ok(())
     }
@@ -168,7 +165,7 @@ impl Shards {
         self.run.configuration.limit.map(|limit| limit.saturating_sub(articles))
     }
 
-    async fn next_shard(&mut self) -> Result<(u32, Shard), WorkflowTermination> {
+    async fn next_shard(&mut self) -> Result<(u32, Shard), Stop> {
         let index = self.context.state(|s| s.progress.shards_started);
         if index < self.page_first || (index - self.page_first) as usize >= self.page.len() {
             let plan = self.plan(index).await?;
@@ -176,17 +173,14 @@ impl Shards {
             self.page_first = index;
         }
         let shard = self.page.get((index - self.page_first) as usize).cloned();
-        shard
-            .map(|shard| (index, shard))
-            .ok_or_else(|| failure::failed("bug".to_owned(), format!("the plan has no shard {index}")))
+        shard.map(|shard| (index, shard)).ok_or_else(|| Stop::bug(format!("the plan has no shard {index}")))
     }
 
-    async fn plan(&mut self, first: u32) -> Result<SnapshotPlan, WorkflowTermination> {
+    async fn plan(&mut self, first: u32) -> Result<SnapshotPlan, Stop> {
         let summary = format!("plan {} from shard {first}", self.run.snapshot);
         let options = options::activity(&self.run, names::CPU_QUEUE, summary);
         let input = PlanSnapshotInput { run: self.run.clone(), first };
-        let outcome = self.context.execute_activity(Cpu::plan_snapshot, input, options).await;
-        let plan = outcome.map_err(|error| failure::from_activity(&error))?;
+        let plan = self.context.execute_activity(Cpu::plan_snapshot, input, options).await?;
         self.context.state_mut(|s| s.progress.shards = plan.shards);
         if self.context.state(|s| s.progress.status == Status::Planning) {
             set_status(&self.context, Status::Running);
@@ -214,6 +208,7 @@ impl Shards {
     }
 
     fn ended(&mut self, shard: &str, outcome: Outcome) {
+        let cancelled = self.context.cancellation_token().is_cancelled();
         self.context.state_mut(|s| {
             let progress = &mut s.progress;
             progress.in_flight.retain(|name| name != shard);
@@ -222,6 +217,8 @@ impl Shards {
                     progress.shards_done += 1;
                     progress.counts.add(&shard.counts);
                 }
+                // Not a failure of the shard, when the whole run was asked to stop.
+                Err(failure) if cancelled && failure.reason == failure::CANCELLED => {}
                 Err(failure) => {
                     progress.shards_failed += 1;
                     progress.failed.push(failure);

@@ -1,5 +1,6 @@
 //! What failed, dug out of the wrappers that a failure passes through on its way up.
 
+use temporalio_common::data_converters::TemporalSerializable;
 use temporalio_common::error::{
     ActivityExecutionError, ApplicationFailure, ChildWorkflowExecutionError, IncomingError,
 };
@@ -10,6 +11,9 @@ use crate::contract::{DumpProgress, ShardFailure};
 /// Type of the failure with which a run ends whose shards did not all end well. Its detail is the
 /// [`DumpProgress`] at the end.
 pub const SHARDS_FAILED: &str = "shards_failed";
+
+/// Reason of what ended because someone asked for it.
+pub(crate) const CANCELLED: &str = "cancelled";
 
 /// Messages are cut to this many characters: they go through histories, again at each level.
 const MAX_MESSAGE: usize = 500;
@@ -31,26 +35,73 @@ fn kind(error: &IncomingError) -> Option<String> {
     match error {
         IncomingError::Application(failure) => failure.type_name().map(str::to_owned),
         IncomingError::Timeout(_) => Some("timeout".to_owned()),
-        IncomingError::Cancelled(_) => Some("cancelled".to_owned()),
+        IncomingError::Cancelled(_) => Some(CANCELLED.to_owned()),
         IncomingError::Terminated(_) => Some("terminated".to_owned()),
         _ => None,
     }
 }
 
-/// Ends a workflow because an activity failed for good: cancelled stays cancelled, all else is the root cause.
-pub(crate) fn from_activity(error: &ActivityExecutionError) -> WorkflowTermination {
-    if error.as_cancelled().is_some() {
-        return WorkflowTermination::cancelled();
-    }
-    let (reason, message) = match error.cause() {
-        Some(cause) => root_cause(Some(cause)),
-        None => ("unknown".to_owned(), error.to_string()),
-    };
-    failed(reason, message)
+/// Why a workflow stops before its end.
+pub(crate) enum Stop {
+    /// Someone asked for it.
+    Cancelled,
+    /// Something failed for good.
+    Failed { reason: String, message: String },
+    /// Not an end: the execution goes on as a new one.
+    Other(WorkflowTermination),
 }
 
-pub(crate) fn failed(reason: String, message: String) -> WorkflowTermination {
-    ApplicationFailure::builder(message).type_name(reason).non_retryable(true).build().into()
+impl Stop {
+    pub(crate) fn bug(message: String) -> Self {
+        Self::Failed { reason: "bug".to_owned(), message }
+    }
+
+    /// Not all shards ended well: the first failure speaks for all.
+    pub(crate) fn shards_failed(progress: &DumpProgress) -> Self {
+        let first = progress.failed.first().cloned().unwrap_or_default();
+        let message = format!(
+            "{} of {} shards failed; first `{}`: {}",
+            progress.shards_failed, progress.shards, first.shard, first.message
+        );
+        Self::Failed { reason: SHARDS_FAILED.to_owned(), message }
+    }
+
+    /// The end of the execution, with what was done by then as its detail.
+    pub(crate) fn into_termination<T>(self, progress: T) -> WorkflowTermination
+    where
+        T: TemporalSerializable + Send + Sync + 'static,
+    {
+        match self {
+            Self::Cancelled => WorkflowTermination::cancelled_with_details(progress),
+            Self::Failed { reason, message } => ApplicationFailure::builder(message)
+                .type_name(reason)
+                .non_retryable(true)
+                .details(progress)
+                .build()
+                .into(),
+            Self::Other(termination) => termination,
+        }
+    }
+}
+
+/// An activity failed for good: cancelled stays cancelled, all else is the root cause.
+impl From<ActivityExecutionError> for Stop {
+    fn from(error: ActivityExecutionError) -> Self {
+        if error.as_cancelled().is_some() {
+            return Self::Cancelled;
+        }
+        let (reason, message) = match error.cause() {
+            Some(cause) => root_cause(Some(cause)),
+            None => ("unknown".to_owned(), error.to_string()),
+        };
+        Self::Failed { reason, message }
+    }
+}
+
+impl From<WorkflowTermination> for Stop {
+    fn from(termination: WorkflowTermination) -> Self {
+        Self::Other(termination)
+    }
 }
 
 pub(crate) fn of_shard(shard: &str, error: &ChildWorkflowExecutionError) -> ShardFailure {
@@ -59,19 +110,4 @@ pub(crate) fn of_shard(shard: &str, error: &ChildWorkflowExecutionError) -> Shar
         None => ("unknown".to_owned(), error.to_string()),
     };
     ShardFailure { shard: shard.to_owned(), reason, message }
-}
-
-/// Ends a run whose shards did not all end well, with the first failure in its message and all in its detail.
-pub(crate) fn shards_failed(progress: DumpProgress) -> WorkflowTermination {
-    let first = progress.failed.first().cloned().unwrap_or_default();
-    let message = format!(
-        "{} of {} shards failed; first `{}`: {}",
-        progress.shards_failed, progress.shards, first.shard, first.message
-    );
-    ApplicationFailure::builder(message)
-        .type_name(SHARDS_FAILED.to_owned())
-        .non_retryable(true)
-        .details(progress)
-        .build()
-        .into()
 }

@@ -5,17 +5,16 @@
 use temporalio_common::error::ActivityExecutionError;
 use temporalio_macros::{workflow, workflow_methods};
 use temporalio_sdk::workflows::select;
-use temporalio_sdk::{
-    ContinueAsNewOptions, WorkflowContext, WorkflowContextView, WorkflowResult, WorkflowTermination,
-};
+use temporalio_sdk::{ContinueAsNewOptions, WorkflowContext, WorkflowContextView, WorkflowResult};
 
 use crate::activities::{Cpu, Gpu};
 use crate::contract::{
     EmbedPartInput, EmbeddedPart, PlanShardInput, SealShardInput, ShardInput, ShardProgress,
     TokenizePartInput, TokenizedPart,
 };
+use crate::failure::Stop;
 use crate::window::Window;
-use crate::{failure, names, options};
+use crate::{names, options};
 
 /// Tokenizes and embeds one shard, part by part, then seals it with a manifest.
 ///
@@ -43,23 +42,12 @@ impl ShardWorkflow {
         context: &mut WorkflowContext<Self>,
         input: ShardInput,
     ) -> WorkflowResult<ShardProgress> {
-        if context.state(|s| s.progress.parts_started == 0) {
-            let plan = plan(context, &input).await.map_err(|e| failure::from_activity(&e))?;
-            context.state_mut(|s| s.progress.parts = plan);
-        }
-        let mut parts = Parts::new(context.clone(), input.clone());
-        parts.run().await.map_err(|e| failure::from_activity(&e))?;
-        if context.cancellation_token().is_cancelled() {
-            return Err(WorkflowTermination::cancelled());
-        }
+        let outcome = work(context, &input).await;
         let progress = context.state(|s| s.progress.clone());
-        if !progress.at_end {
-            let input = ShardInput { done: progress, ..input };
-            context.continue_as_new(input, ContinueAsNewOptions::default())?;
-            unreachable!("continue_as_new always ends the execution");
+        match outcome {
+            Ok(()) => Ok(progress),
+            Err(stop) => Err(stop.into_termination(progress)),
         }
-        seal(context, &input, &progress).await.map_err(|e| failure::from_activity(&e))?;
-        Ok(progress)
     }
 
     /// Where the shard stands.
@@ -67,6 +55,23 @@ impl ShardWorkflow {
     pub fn progress(&self, _context: &WorkflowContextView) -> ShardProgress {
         self.progress.clone()
     }
+}
+
+async fn work(context: &Context, input: &ShardInput) -> Result<(), Stop> {
+    if context.state(|s| s.progress.parts_started == 0) {
+        let plan = plan(context, input).await?;
+        context.state_mut(|s| s.progress.parts = plan);
+    }
+    Parts::new(context.clone(), input.clone()).run().await?;
+    if context.cancellation_token().is_cancelled() {
+        return Err(Stop::Cancelled);
+    }
+    let progress = context.state(|s| s.progress.clone());
+    if !progress.at_end {
+        let input = ShardInput { done: progress.clone(), ..input.clone() };
+        context.continue_as_new(input, ContinueAsNewOptions::default())?;
+    }
+    Ok(seal(context, input, &progress).await?)
 }
 
 async fn plan(context: &Context, input: &ShardInput) -> Outcome<Option<u32>> {
@@ -163,7 +168,7 @@ impl Parts {
             s.progress.at_end |= tokenized.last;
             s.progress.counts.add(&tokenized.counts);
         });
-        if self.input.run.configuration.embedding.is_some() && tokenized.counts.articles > 0 {
+        if self.input.run.configuration.embedding.is_some() {
             self.embed(part, tokenized.counts.articles);
         }
     }

@@ -1,1 +1,41 @@
-//! placeholder
+//! An embedder: texts in, one unit vector each out, equal to what sentence-transformers computes with
+//! all-MiniLM-L6-v2.
+//!
+//! A text is cut into word pieces, the pieces of many texts are laid side by side in batches, the model
+//! runs over each batch in ONNX Runtime, and the vectors of a text's pieces are averaged and scaled to
+//! length one. Nothing is exported or converted beforehand: the model's graph is built in memory from its
+//! own `model.safetensors`, of the operators that ONNX Runtime has fused for BERT.
+//!
+//! Vectors depend on the texts and the model alone: the batches are a function of the texts, and what
+//! lies beside a text in its batch moves its vector by less than 1e-6. The number of threads changes no bit.
+//!
+//! ```no_run
+//! use wikitok_embed::{Device, Embedder, EmbedderOptions};
+//!
+//! # fn main() -> Result<(), wikitok_embed::EmbedError> {
+//! let mut embedder = Embedder::load(&EmbedderOptions {
+//!     model_directory: ".wikitok/models/all-MiniLM-L6-v2".into(),
+//!     runtime_library: ".wikitok/lib/libonnxruntime.so".into(),
+//!     device: Device::Cpu,
+//!     threads: 2,
+//! })?;
+//! let vectors = embedder.embed(&["Sofia is the capital of Bulgaria."], &mut |_done| true)?;
+//! assert_eq!(vectors.dim(), (1, 384));
+//! # Ok(())
+//! # }
+//! ```
+
+mod batch;
+mod device;
+mod embedder;
+mod error;
+mod graph;
+mod model;
+mod runtime;
+mod weights;
+mod word_pieces;
+
+pub use device::{Device, ParseDeviceError};
+pub use embedder::{Embedder, EmbedderOptions};
+pub use error::EmbedError;
+pub use model::{ModelIdentity, inspect_model};

@@ -1,0 +1,66 @@
+//! Texts and word pieces a second on the repository's sample, for several sizes of batch, and how long
+//! loading and a very long text take: `cargo bench -p wikitok-embed`.
+//!
+//! `WIKITOK_BENCH_TEXTS` names another file of lines with a `text`, `WIKITOK_BENCH_DEVICE` a device.
+
+#![allow(
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    reason = "the report is the point, and a failure ends it"
+)]
+
+#[path = "../tests/common/mod.rs"]
+mod common;
+
+use std::time::{Duration, Instant};
+
+use wikitok_embed::{Device, Embedder, EmbedderOptions};
+
+fn main() {
+    let device = std::env::var("WIKITOK_BENCH_DEVICE").map_or(Device::Cpu, |name| name.parse().unwrap());
+    let texts = match std::env::var_os("WIKITOK_BENCH_TEXTS") {
+        Some(path) => common::texts(path.as_ref()),
+        None => common::sample().0,
+    };
+    let start = Instant::now();
+    let mut embedder = Embedder::load(&EmbedderOptions { device, threads: 0, ..common::options() }).unwrap();
+    println!("{device}, ONNX Runtime {}: loaded in {:.2?}", embedder.runtime_version(), start.elapsed());
+    measure_batches(&mut embedder, &texts);
+    measure_long_texts(&mut embedder);
+}
+
+/// The sizes take turns, so that what else the machine does meets all of them.
+fn measure_batches(embedder: &mut Embedder, texts: &[String]) {
+    let word_pieces: usize = texts.iter().map(|text| embedder.count_word_pieces(text).unwrap()).sum();
+    let budgets = [128, 256, 512, 1 << 10, 2 << 10, 4 << 10, 8 << 10];
+    let mut best = [Duration::MAX; 7];
+    for _ in 0..3 {
+        for (budget, best) in budgets.iter().zip(&mut best) {
+            embedder.set_batch_word_pieces(*budget);
+            *best = timed(|| common::embed(embedder, texts)).min(*best);
+        }
+    }
+    println!("{} texts, {word_pieces} word pieces, best of 3", texts.len());
+    for (budget, best) in budgets.iter().zip(best) {
+        let (texts, word_pieces) = (texts.len() as f64, word_pieces as f64);
+        let seconds = best.as_secs_f64();
+        println!(
+            "batch {budget:>6}: {:>7.1} texts/s {:>8.0} word pieces/s",
+            texts / seconds,
+            word_pieces / seconds
+        );
+    }
+}
+
+fn measure_long_texts(embedder: &mut Embedder) {
+    for (name, unit) in [("words", "ten bytes "), ("one word", "ten_bytes_")] {
+        let text = unit.repeat(1 << 20);
+        println!("10 MiB of {name}: {:.2?}", timed(|| embedder.count_word_pieces(&text)));
+    }
+}
+
+fn timed<T>(work: impl FnOnce() -> T) -> Duration {
+    let start = Instant::now();
+    std::hint::black_box(work());
+    start.elapsed()
+}

@@ -1,0 +1,186 @@
+//! Word pieces: the vocabulary ids of a text, as the model reads them.
+//!
+//! The model's `tokenizer.json` cuts texts at 128 word pieces and pads them to 128, while the model was
+//! made for, and sentence-transformers cuts at, the `max_seq_length` of `sentence_bert_config.json`. Both
+//! settings are replaced on loading and the result is checked: left alone, half of every long text would
+//! be missing from its vector, and nothing would fail.
+
+use std::path::Path;
+
+use tokenizers::{Tokenizer, TruncationParams};
+
+use crate::error::EmbedError;
+
+/// Bytes of a text that are tried first. In most scripts 256 word pieces take 400 to 1,500 bytes.
+const FIRST_PREFIX_BYTES: usize = 4 << 10;
+
+/// The model's tokenizer, cutting at the model's limit.
+pub(crate) struct WordPieces {
+    tokenizer: Tokenizer,
+    limit: usize,
+}
+
+impl WordPieces {
+    /// Reads `tokenizer.json`, given with its path, to cut texts at `limit` word pieces.
+    pub(crate) fn read(path: &Path, json: &[u8], limit: usize) -> Result<Self, EmbedError> {
+        let refuse = |reason: String| EmbedError::ModelFormat { path: path.to_owned(), reason };
+        let mut tokenizer = Tokenizer::from_bytes(json).map_err(|error| refuse(error.to_string()))?;
+        let truncation = TruncationParams { max_length: limit, ..TruncationParams::default() };
+        tokenizer
+            .with_padding(None)
+            .with_truncation(Some(truncation))
+            .map_err(|error| refuse(error.to_string()))?;
+        let word_pieces = Self { tokenizer, limit };
+        word_pieces.check_limit().map_err(refuse)?;
+        Ok(word_pieces)
+    }
+
+    /// Checks on a text that the limit is the one set, neither the file's own nor none.
+    fn check_limit(&self) -> Result<(), String> {
+        let long = self.encode(&"a ".repeat(self.limit + 1)).map_err(|error| error.to_string())?;
+        let short = self.encode("a").map_err(|error| error.to_string())?;
+        match (long.len(), short.len()) {
+            (long, 3) if long == self.limit => Ok(()),
+            (long, short) => Err(format!(
+                "a long text gives {long} word pieces and one letter {short}, not {} and 3",
+                self.limit
+            )),
+        }
+    }
+
+    /// The ids of the text, `[CLS]` first and `[SEP]` last, at most `limit` of them.
+    ///
+    /// Only as much of the text is read as they need. A cut at a blank cannot be seen in what lies before
+    /// it: blanks end words, no normalisation or special token reaches over them, and every word is at
+    /// least one piece. So once a prefix that ends before a blank fills the limit, the rest cannot matter.
+    pub(crate) fn ids(&self, text: &str) -> tokenizers::Result<Vec<u32>> {
+        self.ids_from_prefix(text, FIRST_PREFIX_BYTES)
+    }
+
+    fn ids_from_prefix(&self, text: &str, mut bytes: usize) -> tokenizers::Result<Vec<u32>> {
+        loop {
+            let prefix = whole_words(text, bytes);
+            let ids = self.encode(prefix)?;
+            if ids.len() >= self.limit || prefix.len() == text.len() {
+                return Ok(ids);
+            }
+            bytes = bytes.saturating_mul(4);
+        }
+    }
+
+    fn encode(&self, text: &str) -> tokenizers::Result<Vec<u32>> {
+        Ok(self.tokenizer.encode_fast(text, true)?.get_ids().to_vec())
+    }
+}
+
+/// The longest prefix of at most so many bytes that ends before a blank; all of a shorter text.
+///
+/// Only the blanks that every step of the tokenizer takes for one are used: it drops other control
+/// characters, such as the form feed, and joins what they part.
+fn whole_words(text: &str, bytes: usize) -> &str {
+    if text.len() <= bytes {
+        return text;
+    }
+    let blank = |byte: &u8| matches!(byte, b' ' | b'\t' | b'\n' | b'\r');
+    let end = text.as_bytes()[..bytes].iter().rposition(blank).unwrap_or(0);
+    &text[..end]
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::path::PathBuf;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const LIMIT: usize = 256;
+
+    /// The fetched model's `tokenizer.json`.
+    fn fetched() -> (PathBuf, Vec<u8>) {
+        let home = std::env::var_os("WIKITOK_HOME")
+            .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../.wikitok"), PathBuf::from);
+        let path = home.join("models/all-MiniLM-L6-v2/tokenizer.json");
+        let json = fs::read(&path)
+            .unwrap_or_else(|error| panic!("`{}`: {error}: run `tools/fetch`", path.display()));
+        (path, json)
+    }
+
+    fn word_pieces() -> WordPieces {
+        let (path, json) = fetched();
+        WordPieces::read(&path, &json, LIMIT).unwrap()
+    }
+
+    fn texts(path: &Path) -> Vec<String> {
+        let lines = fs::read_to_string(path).unwrap();
+        let lines = lines.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+        lines.map(|line| line["text"].as_str().unwrap().to_owned()).collect()
+    }
+
+    /// Compares what prefixes of several sizes give with what the whole text gives.
+    fn assert_prefixes_suffice(word_pieces: &WordPieces, text: &str) {
+        let whole = word_pieces.encode(text).unwrap();
+        assert!((2..=LIMIT).contains(&whole.len()));
+        for bytes in [1, 7, 100, 300, 800, FIRST_PREFIX_BYTES] {
+            assert_eq!(word_pieces.ids_from_prefix(text, bytes).unwrap(), whole, "{bytes} bytes: {text:.60}");
+        }
+    }
+
+    #[test]
+    fn the_files_own_cut_at_128_is_noticed() {
+        let tokenizer = Tokenizer::from_bytes(fetched().1).unwrap();
+        let error = WordPieces { tokenizer, limit: LIMIT }.check_limit().unwrap_err();
+        assert_eq!(error, "a long text gives 128 word pieces and one letter 128, not 256 and 3");
+    }
+
+    #[test]
+    fn prefixes_suffice_for_real_texts() {
+        let word_pieces = word_pieces();
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+        let mut texts = texts(&root.join("tests/data/sample/minilm_texts.jsonl"));
+        let oracle = root.join("../shared/oracle/minilm_texts.jsonl");
+        if oracle.exists() {
+            texts.extend(self::texts(&oracle));
+        }
+        texts.push(texts.concat());
+        texts.push(texts.join("\n"));
+        for text in &texts {
+            assert_prefixes_suffice(&word_pieces, text);
+        }
+    }
+
+    #[test]
+    fn prefixes_suffice_for_hostile_texts() {
+        let word_pieces = word_pieces();
+        for unit in
+            ["x", "漢", "漢 ", "ก็", "e\u{301}", " \u{301}", "\0 ", "[SEP]", "[SE P]", "a\u{c}b ", "\u{a0}"]
+        {
+            let text = unit.repeat(20_000);
+            assert_prefixes_suffice(&word_pieces, &text);
+            assert_prefixes_suffice(&word_pieces, &format!("{text} and then words"));
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(32))]
+
+        #[test]
+        fn prefixes_suffice_for_any_text(
+            text in r"([ \t\r\n\x0c\x00\u{a0}\u{85}\u{2028}\u{301}\u{323}]|[SEP\[\]]|[a-zİßΣς漢ก.,]){0,2000}"
+        ) {
+            assert_prefixes_suffice(&word_pieces(), &text);
+        }
+    }
+
+    #[test]
+    fn prefixes_end_before_a_blank() {
+        assert_eq!(whole_words("one two three", 9), "one two");
+        assert_eq!(whole_words("one two three", 8), "one two");
+        assert_eq!(whole_words("one two three", 7), "one");
+        assert_eq!(whole_words("one two three", 13), "one two three");
+        assert_eq!(whole_words("однадва три", 5), "");
+        assert_eq!(whole_words("one\u{c}two three", 6), "");
+        assert_eq!(whole_words("", 4), "");
+    }
+}

@@ -1,0 +1,88 @@
+//! A part is one Parquet file, encoded in memory row group by row group.
+
+use std::fmt::Write as _;
+
+use arrow_array::RecordBatch;
+use arrow_schema::SchemaRef;
+use bytes::Bytes;
+use parquet::arrow::ArrowWriter;
+use parquet::basic::{Compression, ZstdLevel};
+use parquet::errors::ParquetError;
+use parquet::file::properties::{EnabledStatistics, WriterProperties, WriterPropertiesBuilder};
+use sha2::{Digest, Sha256};
+
+use crate::{FileEntry, PublishError};
+
+/// How many bytes of values a row group holds at most, up to one row more.
+///
+/// Whoever reads a part holds one row group, compressed, at a time; whoever writes one holds as much
+/// uncompressed.
+pub(crate) const ROW_GROUP_BYTES: usize = 16 << 20;
+
+/// A finished part, not yet stored.
+#[derive(Clone, Debug)]
+pub struct EncodedPart {
+    /// The file.
+    pub bytes: Bytes,
+    /// Its rows.
+    pub rows: u64,
+    /// Its sha256, in lower-case hexadecimal.
+    pub sha256: String,
+}
+
+impl EncodedPart {
+    /// What a manifest says of the part once it lies at `key`.
+    pub fn entry(&self, key: String) -> FileEntry {
+        FileEntry { key, rows: self.rows, bytes: self.bytes.len() as u64, sha256: self.sha256.clone() }
+    }
+}
+
+/// The sha256 of `bytes`, in lower-case hexadecimal.
+pub(crate) fn sha256(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().fold(String::with_capacity(64), |mut hex, byte| {
+        write!(hex, "{byte:02x}").expect("writing to a string does not fail");
+        hex
+    })
+}
+
+/// What all our Parquet files have in common. The writer's name is fixed: the library's own carries its
+/// version, and a part's bytes should change only when its content does.
+pub(crate) fn properties(level: i32) -> WriterPropertiesBuilder {
+    let level = ZstdLevel::try_new(level).expect("a level that zstd has");
+    WriterProperties::builder()
+        .set_created_by("wikitok".to_owned())
+        .set_compression(Compression::ZSTD(level))
+        .set_max_row_group_row_count(None)
+        .set_dictionary_enabled(false)
+        .set_statistics_enabled(EnabledStatistics::Chunk)
+}
+
+/// A Parquet file in the making.
+pub(crate) struct PartWriter {
+    writer: ArrowWriter<Vec<u8>>,
+    rows: u64,
+}
+
+impl PartWriter {
+    pub(crate) fn new(schema: SchemaRef, properties: WriterProperties) -> Result<Self, PublishError> {
+        let writer = ArrowWriter::try_new(Vec::new(), schema, Some(properties)).map_err(encode)?;
+        Ok(Self { writer, rows: 0 })
+    }
+
+    /// Writes a batch as a row group of its own.
+    pub(crate) fn write_row_group(&mut self, batch: &RecordBatch) -> Result<(), PublishError> {
+        self.rows += batch.num_rows() as u64;
+        self.writer.write(batch).map_err(encode)?;
+        self.writer.flush().map_err(encode)
+    }
+
+    pub(crate) fn finish(self) -> Result<EncodedPart, PublishError> {
+        let bytes = Bytes::from(self.writer.into_inner().map_err(encode)?);
+        let sha256 = sha256(&bytes);
+        Ok(EncodedPart { bytes, rows: self.rows, sha256 })
+    }
+}
+
+pub(crate) fn encode(source: impl Into<ParquetError>) -> PublishError {
+    PublishError::Encode { source: source.into() }
+}

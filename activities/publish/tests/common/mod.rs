@@ -1,0 +1,170 @@
+//! A small output to test on: two shards of two parts, one part with a bad record, one without articles.
+
+#![allow(dead_code, reason = "every test binary uses a part of it")]
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use serde_json::json;
+use tempfile::TempDir;
+use wikitok_publish::{
+    Counts, EncodedPart, Format, QuarantinePart, RangeIdentity, RunOwner, TokenPartOptions, TokenPartWriter,
+    TokenRow, TokensManifest, VectorCounts, VectorPartOptions, VectorPartWriter, VectorsInput,
+    VectorsManifest, commit_tokens, commit_vectors, publish_run, seal_shard,
+};
+use wikitok_store::Location;
+
+pub const SNAPSHOT: &str = "enwiki-20260920";
+pub const SHARDS: [&str; 2] = ["enwiki_content-20260920-00000", "enwiki_content-20260920-00001"];
+pub const DIMENSION: usize = 4;
+
+pub struct Output {
+    pub directory: TempDir,
+    pub location: Location,
+}
+
+pub async fn empty() -> Output {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let location = Location::create(&directory.path().to_string_lossy()).await.expect("it can be made");
+    Output { directory, location }
+}
+
+/// A whole output, published.
+pub async fn published() -> Output {
+    let output = empty().await;
+    write_run(&output.location).await;
+    output
+}
+
+pub async fn write_run(output: &Location) {
+    wikitok_publish::claim(output, &owner("a")).await.unwrap();
+    for shard in SHARDS {
+        write_shard(output, shard, "a").await;
+    }
+    publish_run(output, &owner("a"), 2).await.unwrap();
+}
+
+pub fn owner(fingerprint: &str) -> RunOwner {
+    RunOwner {
+        format: Format::Owner,
+        snapshot: SNAPSHOT.to_owned(),
+        layout: "cirrus_search_index".to_owned(),
+        configuration: json!({ "encoding": "cl100k_base", "namespaces": [0] }),
+        tokens_fingerprint: fingerprint.to_owned(),
+        vectors_fingerprint: Some(format!("{fingerprint}-vectors")),
+    }
+}
+
+/// Two parts: the first with three articles and a bad record, the second with none at all.
+pub async fn write_shard(output: &Location, shard: &str, fingerprint: &str) {
+    for part in 0..2 {
+        let rows = if part == 0 { rows(shard) } else { Vec::new() };
+        let bad = if part == 0 { quarantine() } else { QuarantinePart::default() };
+        let manifest = tokens_manifest(shard, part, fingerprint, &rows, bad.rows);
+        let manifest = commit_tokens(output, manifest, &token_part(&rows), &bad).await.unwrap();
+        let vectors = vectors_manifest(&manifest);
+        commit_vectors(output, vectors, &vector_part(&rows)).await.unwrap();
+    }
+    seal_shard(output, SNAPSHOT, shard, 2, true).await.unwrap();
+}
+
+/// The same page twice, as real dumps have it, and one page of two passages.
+pub fn rows(shard: &str) -> Vec<TokenRow> {
+    let first = if shard == SHARDS[0] { 10 } else { 20 };
+    let row = |page_id, text: &str, tokens: &[u32]| TokenRow {
+        page_id,
+        title: format!("Page {page_id}"),
+        revision_id: Some(page_id * 100),
+        timestamp: Some("2026-09-20T01:02:03Z".to_owned()),
+        text: text.to_owned(),
+        tokens: tokens.to_vec(),
+    };
+    vec![row(first, "hello world", &[15339, 1917]), row(first, "ä", &[2926]), row(first + 1, "", &[])]
+}
+
+pub fn quarantine() -> QuarantinePart {
+    QuarantinePart { bytes: Bytes::from_static(b"{\"reason\":\"not-json\",\"offset\":7}\n"), rows: 1 }
+}
+
+pub fn token_part(rows: &[TokenRow]) -> EncodedPart {
+    let mut writer = TokenPartWriter::new(TokenPartOptions::default()).unwrap();
+    for row in rows {
+        writer.push(row).unwrap();
+    }
+    writer.finish().unwrap()
+}
+
+/// One passage for each row, two for the first: unit vectors along the axes.
+pub fn vector_part(rows: &[TokenRow]) -> EncodedPart {
+    let mut writer = VectorPartWriter::new(VectorPartOptions::new(DIMENSION)).unwrap();
+    for (number, row) in rows.iter().enumerate() {
+        writer.push(row.page_id, &row.title, 0, &axis(number)).unwrap();
+        if number == 0 {
+            writer.push(row.page_id, &row.title, 1, &axis(3)).unwrap();
+        }
+    }
+    writer.finish().unwrap()
+}
+
+pub fn axis(number: usize) -> [f32; DIMENSION] {
+    let mut vector = [0.0; DIMENSION];
+    vector[number % DIMENSION] = 1.0;
+    vector
+}
+
+pub fn tokens_manifest(
+    shard: &str,
+    part: u32,
+    fingerprint: &str,
+    rows: &[TokenRow],
+    bad: u64,
+) -> TokensManifest {
+    let articles = rows.len() as u64;
+    TokensManifest {
+        format: Format::Tokens,
+        snapshot: SNAPSHOT.to_owned(),
+        shard: shard.to_owned(),
+        part,
+        input: RangeIdentity {
+            file: format!("{shard}.json.bz2"),
+            file_bytes: 2_000,
+            from: u64::from(part) * 1_000,
+            to: u64::from(part + 1) * 1_000,
+            sha256: "00".repeat(32),
+        },
+        fingerprint: fingerprint.to_owned(),
+        versions: BTreeMap::from([("tokenizer".to_owned(), "test 1".to_owned())]),
+        counts: Counts {
+            documents: articles + bad + 1,
+            articles,
+            filtered: BTreeMap::from([("redirect".to_owned(), 1)]),
+            quarantined: if bad > 0 {
+                BTreeMap::from([("not-json".to_owned(), bad)])
+            } else {
+                BTreeMap::new()
+            },
+            tokens: rows.iter().map(|row| row.tokens.len() as u64).sum(),
+            characters: rows.iter().map(|row| row.text.chars().count() as u64).sum(),
+            vectors: 0,
+            uncompressed_bytes: 5_000,
+        },
+        tokens: None,
+        quarantine: None,
+        next: json!({ "block": part + 1 }),
+    }
+}
+
+pub fn vectors_manifest(tokens: &TokensManifest) -> VectorsManifest {
+    let vectors = if tokens.counts.articles > 0 { tokens.counts.articles + 1 } else { 0 };
+    VectorsManifest {
+        format: Format::Vectors,
+        snapshot: tokens.snapshot.clone(),
+        shard: tokens.shard.clone(),
+        part: tokens.part,
+        input: VectorsInput { tokens_sha256: tokens.tokens.as_ref().map(|file| file.sha256.clone()) },
+        fingerprint: format!("{}-vectors", tokens.fingerprint),
+        versions: BTreeMap::from([("model".to_owned(), "axes 1".to_owned())]),
+        counts: VectorCounts { vectors },
+        vectors: None,
+    }
+}

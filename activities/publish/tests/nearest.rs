@@ -1,0 +1,39 @@
+//! The nearest passages, on vectors whose angles are known.
+
+mod common;
+
+use wikitok_publish::{Hit, PublishError, nearest};
+use wikitok_store::ErrorKind;
+
+fn brief(hits: &[Hit]) -> Vec<(u64, u32)> {
+    hits.iter().map(|hit| (hit.page_id, hit.passage)).collect()
+}
+
+#[tokio::test]
+async fn the_nearest_come_first_over_all_shards() {
+    let output = common::published().await.location;
+    // Both shards have axis 0 for passage 0 of their first page, and axis 3 for passage 1.
+    let hits = nearest(&output, &[3.0, 0.0, 0.0, 1.0], 5).await.unwrap();
+    assert_eq!(brief(&hits), [(10, 0), (20, 0), (10, 1), (20, 1), (10, 0)]);
+    assert!((hits[0].score - 3.0 / 10f32.sqrt()).abs() < 1e-6);
+    assert!((hits[2].score - 1.0 / 10f32.sqrt()).abs() < 1e-6);
+    assert_eq!((hits[1].title.as_str(), hits[1].shard.as_str()), ("Page 20", common::SHARDS[1]));
+    assert_eq!(nearest(&output, &[1.0; 4], 100).await.unwrap().len(), 8);
+    assert!(nearest(&output, &[1.0; 4], 0).await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn a_query_of_another_model_is_refused() {
+    let output = common::published().await.location;
+    for query in [&[1.0; 3][..], &[0.0; 4], &[f32::NAN; 4], &[]] {
+        let error = nearest(&output, query, 1).await.unwrap_err();
+        assert!(matches!(error, PublishError::BadQuery { .. }));
+        assert_eq!(error.kind(), ErrorKind::BadConfiguration);
+    }
+}
+
+#[tokio::test]
+async fn an_output_without_vectors_has_no_hits() {
+    let output = common::empty().await.location;
+    assert!(nearest(&output, &[1.0], 3).await.unwrap().is_empty());
+}

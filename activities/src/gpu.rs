@@ -1,0 +1,216 @@
+//! Activities of the GPU queue.
+
+#![allow(missing_docs, reason = "the SDK's macros make items that cannot be documented")]
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use temporalio_macros::activities;
+use temporalio_sdk::activities::{ActivityContext, ActivityError};
+use wikitok_embed::{EmbedError, Embedder, EmbedderOptions, ModelIdentity};
+use wikitok_publish::{
+    EncodedPart, Format, PublishError, Text, TokensManifest, VectorCounts, VectorPartOptions,
+    VectorPartWriter, VectorsInput, VectorsManifest,
+};
+use wikitok_store::{ErrorKind, Location};
+use wikitok_workflows::contract::{EmbedPartInput, EmbeddedPart, Run};
+
+use crate::failure::{Classified, failed, failure};
+use crate::pulse::{self, Pulse};
+
+/// Embeds. Holds the model, which is loaded once.
+pub struct GpuActivities {
+    embedder: Arc<Mutex<Embedder>>,
+    identity: ModelIdentity,
+    versions: BTreeMap<String, String>,
+}
+
+/// Embedding a part failed.
+#[derive(Debug, thiserror::Error)]
+enum PartError {
+    #[error(transparent)]
+    Embed(#[from] EmbedError),
+    #[error(transparent)]
+    Publish(#[from] PublishError),
+}
+
+impl Classified for PartError {
+    fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Embed(error) => error.kind(),
+            Self::Publish(error) => error.kind(),
+        }
+    }
+}
+
+impl GpuActivities {
+    /// Loads the model. Fails when it, the inference library or the device is not there.
+    pub async fn load(options: EmbedderOptions) -> Result<Self, EmbedError> {
+        let device = options.device.to_string();
+        let loading = tokio::task::spawn_blocking(move || Embedder::load(&options)).await;
+        let embedder = loading.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))?;
+        let versions = BTreeMap::from([
+            ("wikitok".to_owned(), env!("CARGO_PKG_VERSION").to_owned()),
+            ("onnxruntime".to_owned(), embedder.runtime_version()),
+            ("device".to_owned(), device),
+        ]);
+        let identity = embedder.identity().clone();
+        Ok(Self { embedder: Arc::new(Mutex::new(embedder)), identity, versions })
+    }
+}
+
+#[activities]
+impl GpuActivities {
+    /// Embeds the articles of a part that is tokenized, and commits their vectors.
+    ///
+    /// Idempotence key: the sha256 of the token data and the fingerprint; vectors that are committed under
+    /// them are not made again. Heartbeats the texts done. Fails for good when the worker holds another model
+    /// than the run asks for.
+    #[activity(name = "embed_part")]
+    pub async fn embed_part(
+        self: Arc<Self>,
+        context: ActivityContext,
+        input: EmbedPartInput,
+    ) -> Result<EmbeddedPart, ActivityError> {
+        let fingerprint = self.check(&input.run)?;
+        let output = Location::open(&input.run.output).map_err(failure)?;
+        let tokens = tokens_of(&output, &input).await?;
+        if let Some(vectors) = committed(&output, &input, &tokens, &fingerprint).await? {
+            tracing::info!(shard = input.shard, part = input.part, "already committed");
+            return Ok(EmbeddedPart { vectors });
+        }
+        let part = self.embed(&context, &output, &tokens).await?;
+        let vectors = part.rows;
+        let manifest = VectorsManifest {
+            format: Format::Vectors,
+            snapshot: input.run.snapshot.clone(),
+            shard: input.shard.clone(),
+            part: input.part,
+            input: made_of(&tokens),
+            fingerprint,
+            versions: self.versions.clone(),
+            counts: VectorCounts { vectors },
+            vectors: None,
+        };
+        wikitok_publish::commit_vectors(&output, manifest, &part).await.map_err(failure)?;
+        Ok(EmbeddedPart { vectors })
+    }
+}
+
+impl GpuActivities {
+    /// The run's fingerprint, once it is seen that this worker holds the run's model.
+    fn check(&self, run: &Run) -> Result<String, ActivityError> {
+        let asked = run.configuration.embedding.as_ref().zip(run.vectors_fingerprint.as_ref());
+        let Some((asked, fingerprint)) = asked else {
+            return Err(failed(ErrorKind::Bug, "the run asks for no vectors".to_owned()));
+        };
+        if asked.model_sha256 == self.identity.model_sha256 {
+            return Ok(fingerprint.clone());
+        }
+        let message = format!(
+            "the run asks for the model `{}` with sha256 {}, this worker holds `{}` with {}",
+            asked.model, asked.model_sha256, self.identity.name, self.identity.model_sha256
+        );
+        Err(failed(ErrorKind::BadConfiguration, message))
+    }
+
+    async fn embed(
+        &self,
+        context: &ActivityContext,
+        output: &Location,
+        tokens: &TokensManifest,
+    ) -> Result<EncodedPart, ActivityError> {
+        let bytes = match &tokens.tokens {
+            Some(file) => Some(output.get(&file.key).await.map_err(failure)?),
+            None => None,
+        };
+        let (embedder, dimensions) = (self.embedder.clone(), self.identity.dimensions);
+        let work = move |pulse: &Pulse| {
+            let mut part = VectorPartWriter::new(VectorPartOptions::new(dimensions))?;
+            if let Some(bytes) = bytes {
+                let mut embedder = embedder.lock().unwrap_or_else(PoisonError::into_inner);
+                if !embed_texts(pulse, &mut embedder, bytes, &mut part)? {
+                    return Ok(None);
+                }
+            }
+            Ok::<_, PartError>(Some(part.finish()?))
+        };
+        pulse::blocking(context, work).await
+    }
+}
+
+/// Texts embedded together: enough for batches of like length, few enough to hold in memory.
+const TEXTS_AT_ONCE: usize = 2048;
+
+/// Embeds all texts of a part in their order; false when it was asked to stop.
+fn embed_texts(
+    pulse: &Pulse,
+    embedder: &mut Embedder,
+    bytes: bytes::Bytes,
+    part: &mut VectorPartWriter,
+) -> Result<bool, PartError> {
+    let mut window: Vec<Text> = Vec::new();
+    let mut done = 0;
+    for batch in wikitok_publish::read_texts(bytes)? {
+        window.extend(batch?);
+        if window.len() >= TEXTS_AT_ONCE && !embed_window(pulse, embedder, &mut window, &mut done, part)? {
+            return Ok(false);
+        }
+    }
+    embed_window(pulse, embedder, &mut window, &mut done, part)
+}
+
+fn embed_window(
+    pulse: &Pulse,
+    embedder: &mut Embedder,
+    window: &mut Vec<Text>,
+    done: &mut u64,
+    part: &mut VectorPartWriter,
+) -> Result<bool, PartError> {
+    let texts: Vec<&str> = window.iter().map(|text| text.text.as_str()).collect();
+    let mut progress = |texts: usize| {
+        pulse.beat(*done + texts as u64);
+        !pulse.stopped()
+    };
+    let vectors = match embedder.embed(&texts, &mut progress) {
+        Ok(vectors) => vectors,
+        Err(EmbedError::Cancelled) => return Ok(false),
+        Err(error) => return Err(error.into()),
+    };
+    for (text, vector) in window.iter().zip(vectors.outer_iter()) {
+        let vector = vector.to_vec();
+        part.push(text.page_id, &text.title, 0, &vector)?;
+    }
+    *done += window.len() as u64;
+    window.clear();
+    Ok(true)
+}
+
+async fn tokens_of(output: &Location, input: &EmbedPartInput) -> Result<TokensManifest, ActivityError> {
+    let manifest = wikitok_publish::committed_tokens(output, &input.shard, input.part).await;
+    let missing = || failed(ErrorKind::BadInput, format!("part {} of `{}` has no tokens", input.part, input.shard));
+    manifest.map_err(failure)?.ok_or_else(missing)
+}
+
+fn made_of(tokens: &TokensManifest) -> VectorsInput {
+    VectorsInput { tokens_sha256: tokens.tokens.as_ref().map(|file| file.sha256.clone()) }
+}
+
+/// How many vectors are there already, if they were made of these tokens with this configuration.
+async fn committed(
+    output: &Location,
+    input: &EmbedPartInput,
+    tokens: &TokensManifest,
+    fingerprint: &str,
+) -> Result<Option<u64>, ActivityError> {
+    let manifest = wikitok_publish::committed_vectors(output, &input.shard, input.part).await;
+    let Some(manifest) = manifest.map_err(failure)? else { return Ok(None) };
+    let same = manifest.fingerprint == fingerprint && manifest.input == made_of(tokens);
+    let there = match &manifest.vectors {
+        Some(file) => {
+            output.head(&file.key).await.map_err(failure)?.is_some_and(|found| found.bytes == file.bytes)
+        }
+        None => true,
+    };
+    Ok((same && there).then_some(manifest.counts.vectors))
+}

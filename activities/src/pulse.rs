@@ -1,0 +1,68 @@
+//! A pulse shows that work off the async threads is alive, and tells it to stop.
+//!
+//! Work that computes must not run on the async threads: it would starve the heartbeats of every activity in
+//! the process. It runs on a blocking thread and counts what it has done; a heartbeat is sent only when that
+//! count has moved, so that work which hangs is noticed.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use temporalio_sdk::activities::{ActivityContext, ActivityError};
+use wikitok_workflows::contract::Beat;
+
+use crate::failure::{Classified, failed, failure};
+
+const LOOK_EVERY: Duration = Duration::from_millis(500);
+
+/// Shared by the work, which counts, and the activity, which tells Temporal.
+#[derive(Debug, Default)]
+pub(crate) struct Pulse {
+    ticks: AtomicU64,
+    done: AtomicU64,
+    stop: AtomicBool,
+}
+
+impl Pulse {
+    /// Says that the work is alive and `done` things are done.
+    pub(crate) fn beat(&self, done: u64) {
+        self.done.store(done, Ordering::Relaxed);
+        self.ticks.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// The work should stop as soon as it can.
+    pub(crate) fn stopped(&self) -> bool {
+        self.stop.load(Ordering::Relaxed)
+    }
+}
+
+/// Runs `work` on a blocking thread, and heartbeats for as long as it moves. Work that was asked to stop
+/// returns nothing.
+pub(crate) async fn blocking<T: Send + 'static, E: Classified>(
+    context: &ActivityContext,
+    work: impl FnOnce(&Pulse) -> Result<Option<T>, E> + Send + 'static,
+) -> Result<T, ActivityError> {
+    let pulse = Arc::new(Pulse::default());
+    let shared = pulse.clone();
+    let mut working = tokio::task::spawn_blocking(move || work(&shared));
+    let mut look = tokio::time::interval(LOOK_EVERY);
+    let mut reported = 0;
+    loop {
+        tokio::select! {
+            ended = &mut working => return match ended {
+                Ok(Ok(Some(value))) => Ok(value),
+                Ok(Ok(None)) => Err(ActivityError::cancelled()),
+                Ok(Err(error)) => Err(failure(error)),
+                Err(panic) => Err(failed(wikitok_store::ErrorKind::Bug, format!("the work broke off: {panic}"))),
+            },
+            _ = look.tick() => {
+                let ticks = pulse.ticks.load(Ordering::Relaxed);
+                if ticks != reported {
+                    reported = ticks;
+                    context.record_heartbeat(Beat { done: pulse.done.load(Ordering::Relaxed) }).await?;
+                }
+            }
+            () = context.cancelled(), if !pulse.stopped() => pulse.stop.store(true, Ordering::Relaxed),
+        }
+    }
+}

@@ -1,0 +1,158 @@
+//! The range of a part: which bytes of the shard it is made from, and how the part after it goes on.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use temporalio_sdk::activities::ActivityError;
+use tokio::runtime::Handle;
+use wikitok_dump::{
+    BlockChain, ByteRange, Checkpoint, Compression, DumpError, LocationObject, RangeInput, RangeOutcome,
+    RangePlan, ReadAt,
+};
+use wikitok_publish::{RangeIdentity, keys};
+use wikitok_store::Location;
+use wikitok_workflows::contract::TokenizePartInput;
+
+use crate::failure::failure;
+use crate::plan;
+
+/// Bytes read at once for a digest.
+const DIGEST_CHUNK: u64 = 4 << 20;
+
+/// How the part after this one goes on, and the proof that they meet: what the manifest calls `next`.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+#[serde(default)]
+pub(crate) struct Next {
+    /// For a shard that is read from the front: where the next part begins. None after the last.
+    pub(crate) checkpoint: Option<String>,
+    /// For a shard that is cut anywhere: how its blocks follow one another.
+    pub(crate) chain: Option<BlockChain>,
+    /// The limit of the run was reached, so that nothing follows.
+    pub(crate) limit_reached: bool,
+}
+
+/// The range of one part, ready to be read.
+pub(crate) struct Range {
+    pub(crate) source: Arc<dyn ReadAt>,
+    pub(crate) input: RangeInput,
+    file: String,
+    planned: ByteRange,
+}
+
+/// Finds the range of a part: by arithmetic where parts are cut anywhere, else from the checkpoint that the
+/// part before it left.
+pub(crate) async fn open(
+    source: Location,
+    output: &Location,
+    input: &TokenizePartInput,
+) -> Result<Range, ActivityError> {
+    let shard = &input.shard;
+    let range_bytes = input.run.configuration.range_bytes;
+    let (planned, range) = match input.parts {
+        Some(_) => blocks(shard.bytes, range_bytes, input.part),
+        None => stream(output, input, range_bytes).await?,
+    };
+    let object = LocationObject::new(source, &plan::file_of(shard), Handle::current());
+    let file = shard.key.rsplit('/').next().unwrap_or(&shard.key).to_owned();
+    Ok(Range { source: Arc::new(object), input: range, file, planned })
+}
+
+fn blocks(bytes: u64, range_bytes: u64, part: u32) -> (ByteRange, RangeInput) {
+    let range = match wikitok_dump::plan_ranges(Compression::Bzip2, bytes, range_bytes) {
+        RangePlan::SideBySide { ranges } => ranges.get(part as usize).copied(),
+        RangePlan::InSequence { .. } => None,
+    };
+    let range = range.unwrap_or(ByteRange { from: bytes, to: bytes });
+    (range, RangeInput::Blocks(range))
+}
+
+async fn stream(
+    output: &Location,
+    input: &TokenizePartInput,
+    range_bytes: u64,
+) -> Result<(ByteRange, RangeInput), ActivityError> {
+    let start = match input.part {
+        0 => None,
+        part => {
+            let key = checkpoint_key(&input.shard.name, part)?;
+            let bytes = output.get(&key).await.map_err(failure)?;
+            Some(Checkpoint::from_bytes(&bytes).map_err(failure)?)
+        }
+    };
+    let from = start.as_ref().map_or(0, Checkpoint::compressed_offset);
+    let to = from.saturating_add(range_bytes).min(input.shard.bytes);
+    Ok((ByteRange { from, to }, RangeInput::Stream { start, consume_bytes: range_bytes }))
+}
+
+/// Where the checkpoint lies from which `part` is read.
+pub(crate) fn checkpoint_key(shard: &str, part: u32) -> Result<String, ActivityError> {
+    keys::check_shard(shard).map_err(failure)?;
+    Ok(format!("checkpoints/{shard}/part-{part:05}.bin"))
+}
+
+/// Stores what the next part needs, and says in the manifest's words how it goes on.
+pub(crate) async fn hand_over(
+    output: &Location,
+    input: &TokenizePartInput,
+    outcome: Option<&RangeOutcome>,
+) -> Result<Next, ActivityError> {
+    let Some(outcome) = outcome else { return Ok(Next { limit_reached: true, ..Next::default() }) };
+    let mut next = Next { chain: outcome.chain.clone(), ..Next::default() };
+    if let Some(checkpoint) = &outcome.next {
+        let key = checkpoint_key(&input.shard.name, input.part + 1)?;
+        output.put(&key, Bytes::from(checkpoint.to_bytes())).await.map_err(failure)?;
+        next.checkpoint = Some(key);
+    }
+    Ok(next)
+}
+
+impl Next {
+    /// Whether no part follows `part`, of `parts` where that is known.
+    pub(crate) fn is_last(&self, part: u32, parts: Option<u32>) -> bool {
+        let at_end = match parts {
+            Some(parts) => part + 1 == parts,
+            None => self.checkpoint.is_none(),
+        };
+        at_end || self.limit_reached
+    }
+}
+
+impl Range {
+    /// Which bytes the range was made of, with their digest. The end of a stretch that is read from the front
+    /// is where the next one begins.
+    pub(crate) fn identity(&self, outcome: Option<&RangeOutcome>) -> Result<RangeIdentity, DumpError> {
+        let ByteRange { from, to } = self.planned;
+        let to = match (&self.input, outcome) {
+            (RangeInput::Stream { .. }, Some(outcome)) => {
+                outcome.next.as_ref().map_or(self.source.len(), Checkpoint::compressed_offset)
+            }
+            _ => to,
+        };
+        let (file, file_bytes) = (self.file.clone(), self.source.len());
+        Ok(RangeIdentity { file, file_bytes, from, to, sha256: digest(&*self.source, from, to)? })
+    }
+
+    /// Whether the bytes that `before` was made of are those that are there now.
+    pub(crate) fn is_still(&self, before: &RangeIdentity) -> Result<bool, DumpError> {
+        let same_place = before.file == self.file
+            && before.file_bytes == self.source.len()
+            && before.from == self.planned.from;
+        Ok(same_place && digest(&*self.source, before.from, before.to)? == before.sha256)
+    }
+}
+
+fn digest(source: &dyn ReadAt, from: u64, to: u64) -> Result<String, DumpError> {
+    let mut hash = Sha256::new();
+    let mut at = from;
+    while at < to {
+        let chunk = source.read_at(at, DIGEST_CHUNK.min(to - at) as usize)?;
+        if chunk.is_empty() {
+            break;
+        }
+        hash.update(&chunk);
+        at += chunk.len() as u64;
+    }
+    Ok(hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
+}

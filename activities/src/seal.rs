@@ -1,0 +1,43 @@
+//! Sealing a shard: the proof that its parts are all there and are together the whole of it.
+
+use temporalio_sdk::activities::ActivityError;
+use wikitok_dump::BlockChain;
+use wikitok_store::{ErrorKind, Location};
+use wikitok_workflows::contract::SealShardInput;
+
+use crate::failure::{failed, failure};
+use crate::range::Next;
+
+pub(crate) async fn shard(input: &SealShardInput) -> Result<(), ActivityError> {
+    let output = Location::open(&input.run.output).map_err(failure)?;
+    if input.whole {
+        check_blocks(&output, input).await?;
+    }
+    let with_vectors = input.run.vectors_fingerprint.is_some();
+    let (snapshot, name) = (&input.run.snapshot, &input.shard.name);
+    let manifest =
+        wikitok_publish::seal_shard(&output, snapshot, name, input.parts, with_vectors, input.whole)
+            .await
+            .map_err(failure)?;
+    if manifest.counts == input.counts {
+        return Ok(());
+    }
+    let message = format!("the workflow counted {:?}, the manifests {:?}", input.counts, manifest.counts);
+    Err(failed(ErrorKind::Bug, message))
+}
+
+/// Ranges of bzip2 blocks were read apart: they must meet, and each stream's own checksum must hold.
+async fn check_blocks(output: &Location, input: &SealShardInput) -> Result<(), ActivityError> {
+    let mut chains: Vec<BlockChain> = Vec::new();
+    for part in 0..input.parts {
+        let manifest = wikitok_publish::committed_tokens(output, &input.shard.name, part).await;
+        let next = manifest.map_err(failure)?.map(|manifest| manifest.next).unwrap_or_default();
+        let next: Next = serde_json::from_value(next)
+            .map_err(|error| failed(ErrorKind::BadInput, format!("the manifest of part {part}: {error}")))?;
+        chains.extend(next.chain);
+    }
+    if chains.is_empty() {
+        return Ok(());
+    }
+    wikitok_dump::check_chain(&chains).map_err(failure)
+}

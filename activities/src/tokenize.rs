@@ -1,0 +1,259 @@
+//! Tokenizing a part: one range of a shard, read, tokenized and committed.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use bytes::Bytes;
+use serde_json::json;
+use temporalio_sdk::activities::{ActivityContext, ActivityError};
+use wikitok_counts::Counts;
+use wikitok_dump::{Article, BadRecord, DumpError, RangeLimits, RangeOutcome, Record};
+use wikitok_publish::{
+    EncodedPart, Format, PublishError, QuarantinePart, RangeIdentity, TokenPartOptions, TokenPartWriter,
+    TokenRow, TokensManifest, keys,
+};
+use wikitok_store::{ErrorKind, Location};
+use wikitok_tokenize::{Encoding, TokenizeError, Tokenizer};
+use wikitok_workflows::contract::{TokenizePartInput, TokenizedPart};
+
+use crate::failure::{Classified, failed, failure};
+use crate::pulse::{self, Pulse};
+use crate::range::{self, Next, Range};
+use crate::plan;
+
+/// Tokenizers, made when they are first asked for and kept: building one takes longer than a small part.
+#[derive(Debug, Default)]
+pub(crate) struct Tokenizers {
+    made: Mutex<BTreeMap<String, Arc<Tokenizer>>>,
+}
+
+impl Tokenizers {
+    fn get(&self, encoding: &str) -> Result<Arc<Tokenizer>, PartError> {
+        let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(tokenizer) = made.get(encoding) {
+            return Ok(tokenizer.clone());
+        }
+        let tokenizer = Arc::new(Tokenizer::new(encoding.parse::<Encoding>()?)?);
+        made.insert(encoding.to_owned(), tokenizer.clone());
+        Ok(tokenizer)
+    }
+}
+
+/// Making a part failed.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum PartError {
+    #[error(transparent)]
+    Dump(#[from] DumpError),
+    #[error(transparent)]
+    Tokenize(#[from] TokenizeError),
+    #[error(transparent)]
+    Publish(#[from] PublishError),
+}
+
+impl Classified for PartError {
+    fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Dump(error) => error.kind(),
+            Self::Tokenize(error) => error.kind(),
+            Self::Publish(error) => error.kind(),
+        }
+    }
+}
+
+/// What a range became, before it is stored.
+struct Made {
+    counts: Counts,
+    tokens: EncodedPart,
+    quarantine: QuarantinePart,
+    identity: RangeIdentity,
+    /// None when the limit ended the reading.
+    outcome: Option<RangeOutcome>,
+    engine: &'static str,
+}
+
+pub(crate) async fn part(
+    context: &ActivityContext,
+    tokenizers: Arc<Tokenizers>,
+    input: TokenizePartInput,
+) -> Result<TokenizedPart, ActivityError> {
+    let source = plan::open_unchanged(&input.run, &input.shard).await?;
+    let output = Location::open(&input.run.output).map_err(failure)?;
+    let range = Arc::new(range::open(source, &output, &input).await?);
+    if let Some(done) = committed(context, &output, &input, range.clone()).await? {
+        tracing::info!(shard = input.shard.name, part = input.part, "already committed");
+        return Ok(done);
+    }
+    let asked = input.clone();
+    let made = pulse::blocking(context, move |pulse| make(pulse, &range, &asked, &tokenizers)).await?;
+    // A file that changed while it was read has given us some of each.
+    plan::open_unchanged(&input.run, &input.shard).await?;
+    commit(&output, &input, made).await
+}
+
+/// The part, if it was committed before from these bytes with this configuration, whole and with what the
+/// next one needs.
+async fn committed(
+    context: &ActivityContext,
+    output: &Location,
+    input: &TokenizePartInput,
+    range: Arc<Range>,
+) -> Result<Option<TokenizedPart>, ActivityError> {
+    let manifest = wikitok_publish::committed_tokens(output, &input.shard.name, input.part).await;
+    let Some(manifest) = manifest.map_err(failure)? else { return Ok(None) };
+    let Ok(next) = serde_json::from_value::<Next>(manifest.next.clone()) else { return Ok(None) };
+    let same = manifest.fingerprint == input.run.tokens_fingerprint && manifest.snapshot == input.run.snapshot;
+    if !same || !files_there(output, &manifest, &next).await? {
+        return Ok(None);
+    }
+    let identity = manifest.input.clone();
+    let still = pulse::blocking(context, move |pulse| {
+        pulse.beat(0);
+        range.is_still(&identity).map(Some)
+    });
+    let last = next.is_last(input.part, input.parts);
+    Ok(still.await?.then_some(TokenizedPart { counts: manifest.counts, last }))
+}
+
+async fn files_there(output: &Location, manifest: &TokensManifest, next: &Next) -> Result<bool, ActivityError> {
+    for file in manifest.tokens.iter().chain(&manifest.quarantine) {
+        let found = output.head(&file.key).await.map_err(failure)?;
+        if found.is_none_or(|found| found.bytes != file.bytes) {
+            return Ok(false);
+        }
+    }
+    match &next.checkpoint {
+        Some(key) => Ok(output.head(key).await.map_err(failure)?.is_some()),
+        None => Ok(true),
+    }
+}
+
+/// Reads and tokenizes the range. Nothing when it was asked to stop.
+fn make(
+    pulse: &Pulse,
+    range: &Range,
+    input: &TokenizePartInput,
+    tokenizers: &Tokenizers,
+) -> Result<Option<Made>, PartError> {
+    let tokenizer = tokenizers.get(&input.run.configuration.encoding)?;
+    let mut reader = wikitok_dump::open_range(range.source.clone(), &range.input, RangeLimits::default())?;
+    let mut part = Part::new(input)?;
+    let mut limit_reached = input.limit == Some(0);
+    while !limit_reached {
+        let Some(record) = reader.next()? else { break };
+        part.take(record, &tokenizer)?;
+        pulse.beat(part.counts.documents);
+        if pulse.stopped() {
+            return Ok(None);
+        }
+        limit_reached = input.limit.is_some_and(|limit| part.counts.articles >= limit);
+    }
+    let outcome = if limit_reached { None } else { Some(reader.finish()?) };
+    if let Some(outcome) = &outcome {
+        part.counts.uncompressed_bytes = outcome.uncompressed_bytes;
+    }
+    let identity = range.identity(outcome.as_ref())?;
+    Ok(Some(part.finish(identity, outcome, tokenizer.engine())?))
+}
+
+/// A part in the making.
+struct Part {
+    shard: String,
+    number: u32,
+    counts: Counts,
+    tokens: TokenPartWriter,
+    quarantine: Vec<u8>,
+}
+
+impl Part {
+    fn new(input: &TokenizePartInput) -> Result<Self, PublishError> {
+        Ok(Self {
+            shard: input.shard.name.clone(),
+            number: input.part,
+            counts: Counts::default(),
+            tokens: TokenPartWriter::new(TokenPartOptions::default())?,
+            quarantine: Vec::new(),
+        })
+    }
+
+    fn take(&mut self, record: Record, tokenizer: &Tokenizer) -> Result<(), PartError> {
+        self.counts.documents += 1;
+        match record {
+            Record::Article(article) => self.take_article(article, tokenizer)?,
+            Record::Filtered(reason) => {
+                *self.counts.filtered.entry(reason.as_str().to_owned()).or_default() += 1;
+            }
+            Record::Quarantined(record) => self.take_bad(&record),
+        }
+        Ok(())
+    }
+
+    fn take_article(&mut self, article: Article, tokenizer: &Tokenizer) -> Result<(), PartError> {
+        let tokens = tokenizer.encode_ordinary(&article.text)?;
+        self.tokens.push(&TokenRow {
+            page_id: article.page_id,
+            title: article.title,
+            revision_id: article.revision_id,
+            timestamp: article.timestamp,
+            text: article.text,
+            tokens,
+        })?;
+        self.counts.articles += 1;
+        Ok(())
+    }
+
+    fn take_bad(&mut self, record: &BadRecord) {
+        let reason = record.reason.as_str();
+        let line = json!({
+            "shard": self.shard,
+            "part": self.number,
+            "offset": record.offset,
+            "page_id": record.page_id,
+            "reason": reason,
+            "message": record.message,
+        });
+        self.quarantine.extend(line.to_string().into_bytes());
+        self.quarantine.push(b'\n');
+        *self.counts.quarantined.entry(reason.to_owned()).or_default() += 1;
+    }
+
+    fn finish(
+        mut self,
+        identity: RangeIdentity,
+        outcome: Option<RangeOutcome>,
+        engine: &'static str,
+    ) -> Result<Made, PublishError> {
+        self.counts.tokens = self.tokens.tokens();
+        self.counts.characters = self.tokens.characters();
+        let rows = self.counts.quarantined_total();
+        let quarantine = QuarantinePart { bytes: Bytes::from(self.quarantine), rows };
+        let tokens = self.tokens.finish()?;
+        Ok(Made { counts: self.counts, tokens, quarantine, identity, outcome, engine })
+    }
+}
+
+async fn commit(output: &Location, input: &TokenizePartInput, made: Made) -> Result<TokenizedPart, ActivityError> {
+    let next = range::hand_over(output, input, made.outcome.as_ref()).await?;
+    let last = next.is_last(input.part, input.parts);
+    let next = serde_json::to_value(next).map_err(|error| failed(ErrorKind::Bug, error.to_string()))?;
+    let manifest = TokensManifest {
+        format: Format::Tokens,
+        snapshot: input.run.snapshot.clone(),
+        shard: input.shard.name.clone(),
+        part: input.part,
+        input: made.identity,
+        fingerprint: input.run.tokens_fingerprint.clone(),
+        versions: versions("tokenizer", made.engine),
+        counts: made.counts.clone(),
+        tokens: None,
+        quarantine: None,
+        next,
+    };
+    keys::check_shard(&input.shard.name).map_err(failure)?;
+    wikitok_publish::commit_tokens(output, manifest, &made.tokens, &made.quarantine).await.map_err(failure)?;
+    Ok(TokenizedPart { counts: made.counts, last })
+}
+
+fn versions(what: &str, version: &str) -> BTreeMap<String, String> {
+    let wikitok = ("wikitok".to_owned(), env!("CARGO_PKG_VERSION").to_owned());
+    BTreeMap::from([wikitok, (what.to_owned(), version.to_owned())])
+}

@@ -1,0 +1,157 @@
+//! Temporal as the commands use it: connecting, starting runs, asking after them.
+
+use std::time::{Duration, SystemTime};
+
+use anyhow::Context;
+use temporalio_client::errors::{WorkflowGetResultError, WorkflowQueryError, WorkflowStartError};
+use temporalio_client::tonic::{Code, IntoRequest};
+use temporalio_client::{
+    Client, WorkflowGetResultOptions, WorkflowHandle, WorkflowIdConflictPolicy, WorkflowIdReusePolicy,
+    WorkflowQueryOptions, WorkflowStartOptions,
+};
+use temporalio_common::protos::temporal::api::enums::v1::{IndexedValueType, TaskQueueType};
+use temporalio_common::protos::temporal::api::operatorservice::v1::AddSearchAttributesRequest;
+use temporalio_common::protos::temporal::api::taskqueue::v1::TaskQueue;
+use temporalio_common::protos::temporal::api::workflowservice::v1::DescribeTaskQueueRequest;
+use temporalio_common::search_attributes::SearchAttributes;
+use wikitok_worker::{Connector, Queue, environment};
+use wikitok_workflows::contract::{DumpInput, DumpProgress, Run, ShardProgress, Status};
+use wikitok_workflows::{DumpWorkflow, ShardWorkflow, names};
+
+use crate::error::Hinted;
+
+/// A poll lasts a minute; who has not polled for this long is gone.
+const POLLER_IS_GONE_AFTER: Duration = Duration::from_secs(75);
+/// The development server has its Web UI this many ports above its own.
+const UI_PORT_OFFSET: u16 = 1000;
+
+/// A connection, and where its Web UI is.
+#[derive(Clone)]
+pub(crate) struct Temporal {
+    pub(crate) client: Client,
+    namespace: String,
+    ui: String,
+}
+
+/// Handle of a run.
+pub(crate) type RunHandle = WorkflowHandle<Client, DumpWorkflow>;
+
+impl Temporal {
+    /// Connects as Temporal's configuration says.
+    pub(crate) async fn from_environment(profile: Option<String>) -> anyhow::Result<Self> {
+        Self::connect(&Connector::from_environment(profile)?, None).await
+    }
+
+    /// Connects; `ui` is the address of the Web UI, where it is known.
+    pub(crate) async fn connect(connector: &Connector, ui: Option<String>) -> anyhow::Result<Self> {
+        let client = connector.connect().await?;
+        let ui = ui.or_else(|| std::env::var(environment::UI).ok()).unwrap_or_else(|| guess_ui(&connector.address()));
+        Ok(Self { client, namespace: connector.namespace().to_owned(), ui })
+    }
+
+    /// The page of a run in the Web UI.
+    pub(crate) fn link(&self, run_id: &str) -> String {
+        let id = run_id.replace('/', "%2F");
+        format!("{}/namespaces/{}/workflows/{id}", self.ui.trim_end_matches('/'), self.namespace)
+    }
+
+    /// Registers the search attributes that runs set. It is no error when they are there.
+    pub(crate) async fn register_search_attributes(&self) -> anyhow::Result<()> {
+        let keyword = IndexedValueType::Keyword as i32;
+        let request = AddSearchAttributesRequest {
+            search_attributes: names::SEARCH_ATTRIBUTES.map(|name| (name.to_owned(), keyword)).into(),
+            namespace: self.namespace.clone(),
+        };
+        let added = self.client.connection().operator_service().add_search_attributes(request.into_request()).await;
+        match added {
+            Err(status) if status.code() != Code::AlreadyExists => Err(anyhow::Error::from(status))
+                .with_context(|| format!("cannot register search attributes in the namespace `{}`", self.namespace)),
+            _ => Ok(()),
+        }
+    }
+
+    /// Starts a run, or attaches to the one that is running. A run that ended well is attached to, too, unless
+    /// `again`.
+    pub(crate) async fn start(&self, run: &Run, id: &str, again: bool) -> anyhow::Result<RunHandle> {
+        let reuse = if again {
+            WorkflowIdReusePolicy::AllowDuplicate
+        } else {
+            WorkflowIdReusePolicy::AllowDuplicateFailedOnly
+        };
+        let wiki = run.snapshot.split_once('-').map_or(run.snapshot.as_str(), |(wiki, _)| wiki);
+        let options = WorkflowStartOptions::new(names::WORKFLOW_QUEUE, id)
+            .id_reuse_policy(reuse)
+            .id_conflict_policy(WorkflowIdConflictPolicy::UseExisting)
+            .search_attributes(SearchAttributes::new([
+                names::WIKI.value_set(wiki.to_owned()),
+                names::SNAPSHOT.value_set(run.snapshot.clone()),
+                names::STATUS.value_set(Status::Planning.as_str().to_owned()),
+            ]))
+            .static_summary(format!("{} → {}", run.snapshot, run.output))
+            .build();
+        let input = DumpInput { run: run.clone(), done: DumpProgress::default() };
+        match self.client.start_workflow(DumpWorkflow::run, input, options).await {
+            Ok(_) | Err(WorkflowStartError::AlreadyStarted { .. }) => Ok(self.handle(id)),
+            Err(error) => Err(error).with_context(|| format!("cannot start `{id}`")),
+        }
+    }
+
+    /// A run by its id.
+    pub(crate) fn handle(&self, id: &str) -> RunHandle {
+        self.client.get_workflow_handle::<DumpWorkflow>(id)
+    }
+
+    /// Where a run stands, its shards in flight included. Needs a worker of the workflow queue.
+    pub(crate) async fn progress(&self, id: &str) -> Result<DumpProgress, WorkflowQueryError> {
+        let query = self.handle(id).query(DumpWorkflow::progress, (), WorkflowQueryOptions::default());
+        let mut progress: DumpProgress = query.await?;
+        let shards = progress.in_flight.iter().map(|shard| self.shard_progress(id, shard));
+        for shard in futures_util::future::join_all(shards).await.into_iter().flatten() {
+            progress.counts.add(&shard.counts);
+        }
+        Ok(progress)
+    }
+
+    /// Where a shard stands; nothing when it has only just begun, or ended.
+    async fn shard_progress(&self, run_id: &str, shard: &str) -> Option<ShardProgress> {
+        let handle = self.client.get_workflow_handle::<ShardWorkflow>(names::shard_id(run_id, shard));
+        handle.query(ShardWorkflow::progress, (), WorkflowQueryOptions::default()).await.ok()
+    }
+
+    /// Waits for the end of a run.
+    pub(crate) async fn result(&self, id: &str) -> Result<DumpProgress, WorkflowGetResultError> {
+        self.handle(id).get_result(WorkflowGetResultOptions::default()).await
+    }
+
+    /// How many workers poll a queue.
+    pub(crate) async fn pollers(&self, queue: Queue) -> anyhow::Result<usize> {
+        let kind = match queue {
+            Queue::Workflow => TaskQueueType::Workflow,
+            Queue::Cpu | Queue::Gpu => TaskQueueType::Activity,
+        };
+        let request = DescribeTaskQueueRequest {
+            namespace: self.namespace.clone(),
+            task_queue: Some(TaskQueue { name: queue.task_queue().to_owned(), ..TaskQueue::default() }),
+            task_queue_type: kind as i32,
+            ..DescribeTaskQueueRequest::default()
+        };
+        let mut service = self.client.connection().workflow_service();
+        let answer = service.describe_task_queue(request.into_request()).await?.into_inner();
+        let lately = |poller: &&temporalio_common::protos::temporal::api::taskqueue::v1::PollerInfo| {
+            let seen = poller.last_access_time.and_then(|time| SystemTime::try_from(time).ok());
+            seen.and_then(|seen| seen.elapsed().ok()).is_none_or(|ago| ago < POLLER_IS_GONE_AFTER)
+        };
+        Ok(answer.pollers.iter().filter(lately).count())
+    }
+}
+
+/// The error for a run that Temporal does not know.
+pub(crate) fn unknown_run(id: &str) -> anyhow::Error {
+    Hinted::new(format!("there is no run `{id}`"), "see `wikitok-cli list`").into()
+}
+
+fn guess_ui(address: &str) -> String {
+    let (host, port) = address.rsplit_once(':').unwrap_or((address, "7233"));
+    let port: u16 = port.parse().unwrap_or(7233);
+    format!("http://{host}:{}", port.saturating_add(UI_PORT_OFFSET))
+}

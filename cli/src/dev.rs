@@ -1,0 +1,45 @@
+//! `dev`: everything on one machine, until Ctrl-C.
+
+use std::process::ExitCode;
+
+use anyhow::Context;
+use tokio::signal::unix::{SignalKind, signal};
+use wikitok_worker::{Connector, Queue, home};
+
+use crate::arguments::DevArguments;
+use crate::client::Temporal;
+use crate::output;
+use crate::server::{Ports, Server};
+use crate::workers::Workers;
+
+pub(crate) async fn run(arguments: &DevArguments) -> anyhow::Result<ExitCode> {
+    let database = arguments.db.clone().unwrap_or_else(|| home::directory().join("dev").join("temporal.db"));
+    if let Some(directory) = database.parent() {
+        tokio::fs::create_dir_all(directory)
+            .await
+            .with_context(|| format!("cannot make `{}`", directory.display()))?;
+    }
+    // Listening for signals comes first: one that arrives while the server starts must end it, too.
+    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    let ports = Ports { server: arguments.port, ui: arguments.ui_port };
+    let mut server = Server::start(&database, ports).await?;
+    let connector = Connector::local(&server.address())?;
+    let workers = Workers::start(&connector, &Queue::ALL, arguments.device).await?;
+    let temporal = Temporal::connect(&connector, Some(server.ui())).await?;
+    temporal.register_search_attributes().await?;
+    output::remark(&format!(
+        "Temporal 127.0.0.1:{}\nWeb UI {}\nworkers for `workflow`, `cpu` and `gpu`; stop with Ctrl-C",
+        ports.server,
+        server.ui(),
+    ));
+    let until_stopped = async {
+        tokio::select! {
+            _ = terminate.recv() => Ok(()),
+            _ = interrupt.recv() => Ok(()),
+            error = server.ended() => Err(error),
+        }
+    };
+    let outcome = workers.serve(until_stopped).await;
+    server.stop().await?;
+    outcome.map(|()| ExitCode::SUCCESS)
+}

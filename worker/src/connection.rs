@@ -1,0 +1,115 @@
+//! A connection to Temporal, configured by Temporal's own variables and file.
+
+use std::time::Duration;
+
+use temporalio_client::envconfig::{ConfigError, LoadClientConfigProfileOptions};
+use temporalio_client::errors::{ClientConnectError, ClientNewError};
+use temporalio_client::{Client, ClientOptions, Connection, ConnectionOptions, RetryOptions};
+
+/// A result is offered to the server for this long. The SDK's own 10 seconds would drop a finished part when
+/// the server restarts, and have it done again.
+const OFFER_RESULTS_FOR: Duration = Duration::from_mins(10);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Where Temporal is and how to talk to it.
+pub struct Connector {
+    connection: ConnectionOptions,
+    client: ClientOptions,
+}
+
+/// Temporal could not be reached.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConnectError {
+    /// The configuration of the connection does not make sense.
+    #[error("cannot use the Temporal configuration")]
+    Configuration(#[source] Box<ConfigError>),
+    /// Nothing answers, or not as Temporal does.
+    #[error("no Temporal server answers at `{address}`")]
+    Unreachable {
+        /// Where it was looked for.
+        address: String,
+        /// Why.
+        #[source]
+        source: Box<ClientConnectError>,
+    },
+    /// The client refused its options.
+    #[error("cannot make a Temporal client")]
+    Client(#[from] ClientNewError),
+}
+
+impl ConnectError {
+    /// What the user can do about it.
+    pub fn hint(&self) -> Option<String> {
+        let hint = match self {
+            Self::Configuration(_) => "check TEMPORAL_PROFILE, TEMPORAL_CONFIG_FILE and the file they name",
+            Self::Unreachable { .. } => {
+                "start one with `wikitok-cli dev`, set TEMPORAL_ADDRESS, or add `--local` to run without one"
+            }
+            Self::Client(_) => return None,
+        };
+        Some(hint.to_owned())
+    }
+}
+
+impl Connector {
+    /// Reads `TEMPORAL_*` and `temporal.toml`, as every Temporal program does. `profile` names a section of
+    /// the file, in place of `TEMPORAL_PROFILE`.
+    pub fn from_environment(profile: Option<String>) -> Result<Self, ConnectError> {
+        let options = LoadClientConfigProfileOptions::builder().maybe_config_file_profile(profile).build();
+        let (connection, client) = ClientOptions::load_from_config(options)
+            .map_err(|source| ConnectError::Configuration(Box::new(source)))?;
+        Ok(Self { connection, client })
+    }
+
+    /// The same, but at the address of a server of our own, whatever the environment says.
+    pub fn local(address: &str) -> Result<Self, ConnectError> {
+        let options = LoadClientConfigProfileOptions::builder().disable_file(true).disable_env(true).build();
+        let (mut connection, client) = ClientOptions::load_from_config(options)
+            .map_err(|source| ConnectError::Configuration(Box::new(source)))?;
+        connection.target = address.parse().map_err(|error| {
+            let text = format!("`{address}`: {error}");
+            ConnectError::Configuration(Box::new(ConfigError::InvalidConfig(text)))
+        })?;
+        Ok(Self { connection, client })
+    }
+
+    /// The address, for messages.
+    pub fn address(&self) -> String {
+        let target = &self.connection.target;
+        let port = target.port_or_known_default().map_or_else(String::new, |port| format!(":{port}"));
+        format!("{}{port}", target.host_str().unwrap_or_default())
+    }
+
+    /// The namespace.
+    pub fn namespace(&self) -> &str {
+        &self.client.namespace
+    }
+
+    /// Connects for commands: gives up soon, so that the user hears of it.
+    pub async fn connect(&self) -> Result<Client, ConnectError> {
+        self.connect_with(RetryOptions::default()).await
+    }
+
+    /// Connects for a worker: what is finished is offered to a server that is away until it is back.
+    pub async fn connect_worker(&self) -> Result<Client, ConnectError> {
+        let retry =
+            RetryOptions::builder().max_elapsed_time(Some(OFFER_RESULTS_FOR)).max_retries(10_000).build();
+        self.connect_with(retry).await
+    }
+
+    async fn connect_with(&self, retry: RetryOptions) -> Result<Client, ConnectError> {
+        let mut options = self.connection.clone();
+        options.connect_timeout = Some(CONNECT_TIMEOUT);
+        options.retry_options = retry;
+        let connected = tokio::time::timeout(2 * CONNECT_TIMEOUT, Connection::connect(options)).await;
+        let connection = connected.unwrap_or_else(|_| Err(timed_out())).map_err(|source| {
+            ConnectError::Unreachable { address: self.address(), source: Box::new(source) }
+        })?;
+        Ok(Client::new(connection, self.client.clone())?)
+    }
+}
+
+fn timed_out() -> ClientConnectError {
+    ClientConnectError::InvalidConfig(format!("no answer within {} s", 2 * CONNECT_TIMEOUT.as_secs()))
+}

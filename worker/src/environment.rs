@@ -1,0 +1,21 @@
+//! Environment variables that wikitok reads, all of them. A flag wins over its variable.
+//!
+//! The connection to Temporal is configured by Temporal's own: `TEMPORAL_ADDRESS`, `TEMPORAL_NAMESPACE`,
+//! `TEMPORAL_API_KEY`, `TEMPORAL_TLS_*`, `TEMPORAL_PROFILE`, `TEMPORAL_CONFIG_FILE`.
+
+/// Directory with what wikitok needs beside its own binaries: `bin/temporal`, `lib/libonnxruntime.so`,
+/// `models/`. Without it: the nearest `.wikitok` at or above the current directory or the binary's, or
+/// `~/.local/share/wikitok`.
+pub const HOME: &str = "WIKITOK_HOME";
+/// Directory of the embedding model. Default: `models/all-MiniLM-L6-v2` in the home.
+pub const MODEL: &str = "WIKITOK_MODEL";
+/// The ONNX Runtime shared library. Default: `lib/libonnxruntime.so` in the home.
+pub const ONNXRUNTIME: &str = "WIKITOK_ONNXRUNTIME";
+/// The `temporal` program that `dev` and `--local` start. Default: `bin/temporal` in the home, then `PATH`.
+pub const TEMPORAL: &str = "WIKITOK_TEMPORAL";
+/// What runs the model: `cpu`, `cuda` or `cuda:N`.
+pub const DEVICE: &str = "WIKITOK_DEVICE";
+/// What is logged to stderr, as a `tracing` filter, e.g. `info` or `wikitok=debug`.
+pub const LOG: &str = "WIKITOK_LOG";
+/// Address of the Temporal Web UI that links are made with. Default: that of the development server.
+pub const UI: &str = "WIKITOK_UI";

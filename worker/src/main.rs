@@ -1,0 +1,134 @@
+//! `wikitok-worker`: polls one task queue, or several, until it is told to stop.
+
+use std::collections::BTreeSet;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::Parser;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+use wikitok_worker::{ConnectError, Connector, Queue, RunError, WorkerConfig, environment};
+
+/// Polls task queues and does what they ask: one Deployment for each queue on a cluster.
+///
+/// The connection to Temporal is configured by TEMPORAL_ADDRESS, TEMPORAL_NAMESPACE, TEMPORAL_API_KEY,
+/// TEMPORAL_TLS_* or a `temporal.toml`. Waits for a server that is not there yet. On SIGTERM it takes no new
+/// work, finishes what it can within --grace, hands the rest back, and exits with 0; a second signal ends it
+/// at once.
+#[derive(Debug, Parser)]
+#[command(
+    name = "wikitok-worker",
+    version,
+    after_help = "Example:\n  TEMPORAL_ADDRESS=temporal:7233 wikitok-worker --queue cpu --slots 8"
+)]
+struct Arguments {
+    /// Task queue to poll: `workflow`, `cpu` or `gpu`; may be repeated.
+    #[arg(long = "queue", required = true)]
+    queues: Vec<Queue>,
+    /// Parts tokenized at the same time by the `cpu` queue [default: one for each core].
+    #[arg(long)]
+    slots: Option<usize>,
+    /// What runs the model of the `gpu` queue: `cpu`, `cuda` or `cuda:N`.
+    #[cfg(feature = "gpu")]
+    #[arg(long, env = environment::DEVICE, default_value = "cpu")]
+    device: wikitok_embed::Device,
+    /// Threads that the model may use [default: one for each core].
+    #[cfg(feature = "gpu")]
+    #[arg(long)]
+    threads: Option<usize>,
+    /// Section of `temporal.toml` to use.
+    #[arg(long)]
+    profile: Option<String>,
+    /// Seconds that work in progress may take to finish after SIGTERM.
+    #[arg(long, default_value_t = 20)]
+    grace: u64,
+    /// Logs as JSON lines.
+    #[arg(long)]
+    log_json: bool,
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    wikitok_worker::telemetry::start("info,temporalio_sdk_core=warn", arguments.log_json);
+    match serve(&arguments).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!("{error:#}");
+            if let Some(hint) = hint(&error) {
+                tracing::error!("hint: {hint}");
+            }
+            ExitCode::from(2)
+        }
+    }
+}
+
+async fn serve(arguments: &Arguments) -> anyhow::Result<()> {
+    let connector = Connector::from_environment(arguments.profile.clone())?;
+    let stop = stop_on_signals()?;
+    let client = tokio::select! {
+        client = connect(&connector) => client,
+        () = stop.cancelled() => return Ok(()),
+    };
+    wikitok_worker::run(client, &config(arguments), stop).await?;
+    Ok(())
+}
+
+fn config(arguments: &Arguments) -> WorkerConfig {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    WorkerConfig {
+        queues: BTreeSet::from_iter(arguments.queues.iter().copied()),
+        cpu_slots: arguments.slots.unwrap_or(cores),
+        #[cfg(feature = "gpu")]
+        embedder: wikitok_embed::EmbedderOptions {
+            model_directory: wikitok_worker::home::model(),
+            runtime_library: wikitok_worker::home::onnxruntime(),
+            device: arguments.device,
+            threads: arguments.threads.unwrap_or(cores),
+        },
+        grace: Duration::from_secs(arguments.grace),
+    }
+}
+
+/// Waits for a server that is not there yet: on a cluster, the order in which things start is not ours.
+async fn connect(connector: &Connector) -> temporalio_client::Client {
+    loop {
+        match connector.connect_worker().await {
+            Ok(client) => return client,
+            Err(error) => {
+                tracing::warn!("{:#}, trying again", anyhow::Error::from(error));
+                tokio::time::sleep(Duration::from_secs(1)).await;
+            }
+        }
+    }
+}
+
+/// Cancelled by the first SIGTERM or SIGINT; the second ends the process at once.
+fn stop_on_signals() -> anyhow::Result<CancellationToken> {
+    let stop = CancellationToken::new();
+    let stopped = stop.clone();
+    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    tokio::spawn(async move {
+        loop {
+            tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} }
+            if stopped.is_cancelled() {
+                #[allow(clippy::exit, reason = "a second signal asks for exactly this")]
+                std::process::exit(130);
+            }
+            tracing::info!("stopping: finishing what is in progress");
+            stopped.cancel();
+        }
+    });
+    Ok(stop)
+}
+
+fn hint(error: &anyhow::Error) -> Option<String> {
+    if let Some(error) = error.downcast_ref::<ConnectError>() {
+        return error.hint();
+    }
+    match error.downcast_ref::<RunError>()? {
+        #[cfg(feature = "gpu")]
+        RunError::Embedder(error) => error.hint(),
+        _ => None,
+    }
+}

@@ -1,0 +1,116 @@
+//! Running workers: one SDK worker per queue, all in one process, until told to stop.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use temporalio_client::Client;
+use temporalio_common::telemetry::TelemetryOptions;
+use temporalio_sdk::runtime::RuntimeOptions;
+use temporalio_sdk::runtime::worker_tuner::{FixedSizeSlotSupplier, TunerHolder};
+use temporalio_sdk::{Runtime, Worker, WorkerOptions};
+use tokio_util::sync::CancellationToken;
+use wikitok_workflows::{DumpWorkflow, ShardWorkflow};
+
+use crate::Queue;
+
+/// Heartbeats are sent no rarer than this, so that a cancellation arrives within seconds.
+const HEARTBEAT_EVERY: Duration = Duration::from_secs(2);
+const WORKFLOW_SLOTS: usize = 100;
+
+/// What a worker process does.
+#[derive(Debug)]
+pub struct WorkerConfig {
+    /// The queues it polls.
+    pub queues: BTreeSet<Queue>,
+    /// Parts it tokenizes at the same time.
+    pub cpu_slots: usize,
+    /// The model, which is loaded before the GPU queue is polled.
+    #[cfg(feature = "gpu")]
+    pub embedder: wikitok_embed::EmbedderOptions,
+    /// After a request to stop, activities may finish for this long before they are handed back.
+    pub grace: Duration,
+}
+
+/// A worker could not start, or could not go on.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RunError {
+    /// The embedding model cannot be used.
+    #[cfg(feature = "gpu")]
+    #[error("cannot serve the `gpu` queue")]
+    Embedder(#[from] wikitok_embed::EmbedError),
+    /// This build carries no code for the queue.
+    #[error("this build cannot serve the `{queue}` queue")]
+    NotInThisBuild {
+        /// The queue.
+        queue: Queue,
+    },
+    /// The SDK refused or broke off.
+    #[error("the Temporal worker stopped")]
+    Sdk(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+/// Polls the queues until `stop` is cancelled and what was begun is finished or handed back.
+///
+/// Not `Send`: workflows run on the task that calls this.
+pub async fn run(client: Client, config: &WorkerConfig, stop: CancellationToken) -> Result<(), RunError> {
+    let telemetry = TelemetryOptions::builder().build();
+    let options = RuntimeOptions::builder().telemetry_options(telemetry).build().map_err(sdk)?;
+    let runtime = Runtime::from_current_tokio(options).map_err(sdk)?;
+    let mut workers = Vec::new();
+    for queue in &config.queues {
+        let options = options(*queue, config).await?;
+        workers.push(Worker::new(&runtime, client.clone(), options).map_err(sdk)?);
+        tracing::info!(queue = queue.task_queue(), "polling");
+    }
+    let handles: Vec<_> = workers.iter().map(Worker::shutdown_handle).collect();
+    let running = futures_util::future::try_join_all(workers.iter_mut().map(Worker::run));
+    let stopping = async {
+        stop.cancelled().await;
+        handles.iter().for_each(|shutdown| shutdown());
+        std::future::pending::<()>().await;
+    };
+    tokio::select! {
+        ended = running => ended.map(drop).map_err(sdk),
+        () = stopping => unreachable!("waits for ever after the shutdown was asked for"),
+    }
+}
+
+async fn options(queue: Queue, config: &WorkerConfig) -> Result<WorkerOptions, RunError> {
+    let builder = WorkerOptions::new(queue.task_queue())
+        .graceful_shutdown_period(config.grace)
+        .max_heartbeat_throttle_interval(HEARTBEAT_EVERY);
+    match queue {
+        Queue::Workflow => Ok(builder
+            .register_workflow::<DumpWorkflow>()
+            .map_err(sdk)?
+            .register_workflow::<ShardWorkflow>()
+            .map_err(sdk)?
+            .build()),
+        #[cfg(feature = "cpu")]
+        Queue::Cpu => {
+            let activities = wikitok_activities::CpuActivities::default();
+            Ok(builder.tuner(slots(config.cpu_slots)).register_activities(activities).build())
+        }
+        #[cfg(feature = "gpu")]
+        Queue::Gpu => {
+            let activities = wikitok_activities::GpuActivities::load(config.embedder.clone()).await?;
+            Ok(builder.tuner(slots(1)).register_activities(activities).build())
+        }
+        #[allow(unreachable_patterns, reason = "reached in a build without the feature of the queue")]
+        queue => Err(RunError::NotInThisBuild { queue }),
+    }
+}
+
+fn slots(activities: usize) -> TunerHolder {
+    TunerHolder::builder()
+        .workflow_task_slot_supplier(FixedSizeSlotSupplier::new(WORKFLOW_SLOTS))
+        .activity_task_slot_supplier(FixedSizeSlotSupplier::new(activities))
+        .local_activity_task_slot_supplier(FixedSizeSlotSupplier::new(activities))
+        .nexus_task_slot_supplier(FixedSizeSlotSupplier::new(1))
+        .build()
+}
+
+fn sdk(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> RunError {
+    RunError::Sdk(error.into())
+}
