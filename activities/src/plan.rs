@@ -2,7 +2,7 @@
 
 use temporalio_sdk::activities::ActivityError;
 use tokio::runtime::Handle;
-use wikitok_dump::{Compression, LocationObject, RangePlan, ShardFile, Snapshot, SnapshotQuery};
+use wikitok_dump::{Compression, Layout, LocationObject, RangePlan, ShardFile, Snapshot, SnapshotQuery};
 use wikitok_publish::{Format, RunOwner};
 use wikitok_store::{ErrorKind, Location};
 use wikitok_workflows::contract::{
@@ -60,14 +60,23 @@ pub(crate) async fn snapshot_page(input: &PlanSnapshotInput) -> Result<SnapshotP
     Ok(SnapshotPlan { shards: snapshot.shards.len() as u32, page: page.map(shard_of).collect() })
 }
 
+/// The layout of a snapshot in a word, as runs and manifests name it.
+pub fn layout(snapshot: &Snapshot) -> &'static str {
+    match snapshot.layout {
+        Layout::Legacy => "legacy",
+        Layout::Current => "current",
+    }
+}
+
 async fn find(run: &Run) -> Result<Snapshot, ActivityError> {
     let source = Location::open(&run.source).map_err(failure)?;
     let query: SnapshotQuery = run.snapshot.parse().map_err(failure)?;
     let snapshot = wikitok_dump::resolve(&source, &query).await.map_err(failure)?;
-    if snapshot.layout.to_string() == run.layout {
+    let layout = layout(&snapshot);
+    if layout == run.layout {
         return Ok(snapshot);
     }
-    let message = format!("`{}` was in the {} layout and is now in the {} one", run.snapshot, run.layout, snapshot.layout);
+    let message = format!("`{}` was in the {} layout and is now in the {layout} one", run.snapshot, run.layout);
     Err(failed(ErrorKind::BadInput, message))
 }
 

@@ -29,8 +29,6 @@ pub(crate) struct Next {
     pub(crate) checkpoint: Option<String>,
     /// For a shard that is cut anywhere: how its blocks follow one another.
     pub(crate) chain: Option<BlockChain>,
-    /// The limit of the run was reached, so that nothing follows.
-    pub(crate) limit_reached: bool,
 }
 
 /// The range of one part, ready to be read.
@@ -98,7 +96,7 @@ pub(crate) async fn hand_over(
     input: &TokenizePartInput,
     outcome: Option<&RangeOutcome>,
 ) -> Result<Next, ActivityError> {
-    let Some(outcome) = outcome else { return Ok(Next { limit_reached: true, ..Next::default() }) };
+    let Some(outcome) = outcome else { return Ok(Next::default()) };
     let mut next = Next { chain: outcome.chain.clone(), ..Next::default() };
     if let Some(checkpoint) = &outcome.next {
         let key = checkpoint_key(&input.shard.name, input.part + 1)?;
@@ -111,11 +109,10 @@ pub(crate) async fn hand_over(
 impl Next {
     /// Whether no part follows `part`, of `parts` where that is known.
     pub(crate) fn is_last(&self, part: u32, parts: Option<u32>) -> bool {
-        let at_end = match parts {
+        match parts {
             Some(parts) => part + 1 == parts,
             None => self.checkpoint.is_none(),
-        };
-        at_end || self.limit_reached
+        }
     }
 }
 

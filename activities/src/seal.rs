@@ -10,13 +10,11 @@ use crate::range::Next;
 
 pub(crate) async fn shard(input: &SealShardInput) -> Result<(), ActivityError> {
     let output = Location::open(&input.run.output).map_err(failure)?;
-    if input.whole {
-        check_blocks(&output, input).await?;
-    }
+    check_blocks(&output, input).await?;
     let with_vectors = input.run.vectors_fingerprint.is_some();
     let (snapshot, name) = (&input.run.snapshot, &input.shard.name);
     let manifest =
-        wikitok_publish::seal_shard(&output, snapshot, name, input.parts, with_vectors, input.whole)
+        wikitok_publish::seal_shard(&output, snapshot, name, input.parts, with_vectors)
             .await
             .map_err(failure)?;
     if manifest.counts == input.counts {
@@ -26,13 +24,17 @@ pub(crate) async fn shard(input: &SealShardInput) -> Result<(), ActivityError> {
     Err(failed(ErrorKind::Bug, message))
 }
 
-/// Ranges of bzip2 blocks were read apart: they must meet, and each stream's own checksum must hold.
+/// Ranges of bzip2 blocks were read apart: they must meet, and each stream's own checksum must hold. Of a shard
+/// that a limit cut short, there is nothing to hold it against.
 async fn check_blocks(output: &Location, input: &SealShardInput) -> Result<(), ActivityError> {
     let mut chains: Vec<BlockChain> = Vec::new();
     for part in 0..input.parts {
         let manifest = wikitok_publish::committed_tokens(output, &input.shard.name, part).await;
-        let next = manifest.map_err(failure)?.map(|manifest| manifest.next).unwrap_or_default();
-        let next: Next = serde_json::from_value(next)
+        let Some(manifest) = manifest.map_err(failure)? else { continue };
+        if manifest.limit_reached {
+            return Ok(());
+        }
+        let next: Next = serde_json::from_value(manifest.next)
             .map_err(|error| failed(ErrorKind::BadInput, format!("the manifest of part {part}: {error}")))?;
         chains.extend(next.chain);
     }

@@ -110,7 +110,7 @@ async fn committed(
         pulse.beat(0);
         range.is_still(&identity).map(Some)
     });
-    let last = next.is_last(input.part, input.parts);
+    let last = manifest.limit_reached || next.is_last(input.part, input.parts);
     Ok(still.await?.then_some(TokenizedPart { counts: manifest.counts, last }))
 }
 
@@ -233,7 +233,8 @@ impl Part {
 
 async fn commit(output: &Location, input: &TokenizePartInput, made: Made) -> Result<TokenizedPart, ActivityError> {
     let next = range::hand_over(output, input, made.outcome.as_ref()).await?;
-    let last = next.is_last(input.part, input.parts);
+    let limit_reached = made.outcome.is_none();
+    let last = limit_reached || next.is_last(input.part, input.parts);
     let next = serde_json::to_value(next).map_err(|error| failed(ErrorKind::Bug, error.to_string()))?;
     let manifest = TokensManifest {
         format: Format::Tokens,
@@ -246,6 +247,7 @@ async fn commit(output: &Location, input: &TokenizePartInput, made: Made) -> Res
         counts: made.counts.clone(),
         tokens: None,
         quarantine: None,
+        limit_reached,
         next,
     };
     keys::check_shard(&input.shard.name).map_err(failure)?;

@@ -2,6 +2,7 @@
 
 use serde_json::json;
 use sha2::{Digest, Sha256};
+use wikitok_activities::plan;
 use wikitok_dump::Snapshot;
 use wikitok_workflows::contract::{Configuration, Embedding, Pace, Run};
 use wikitok_workflows::names;
@@ -40,7 +41,7 @@ pub(crate) fn run(arguments: &StartArguments, snapshot: &Snapshot, source: &str,
         configuration.embedding.as_ref().map(|embedding| vectors_fingerprint(&tokens_fingerprint, embedding));
     let run = Run {
         snapshot: snapshot.name(),
-        layout: snapshot.layout.to_string(),
+        layout: plan::layout(snapshot).to_owned(),
         source: source.to_owned(),
         output: output.to_owned(),
         configuration,

@@ -96,7 +96,7 @@ async fn check_queue(temporal: &Temporal, queue: Queue) -> anyhow::Result<String
 async fn check_source(uri: &str) -> anyhow::Result<String> {
     let source = Location::open(uri)?;
     let wikis = wikitok_dump::wikis(&source).await?;
-    Ok(format!("{}: {} wikis", source.uri(), wikis.len()))
+    Ok(format!("{}: {}", source.uri(), wikis.join(", ")))
 }
 
 async fn check_output(uri: &str) -> anyhow::Result<String> {

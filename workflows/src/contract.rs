@@ -301,8 +301,6 @@ pub struct SealShardInput {
     pub shard: Shard,
     /// Parts it has.
     pub parts: u32,
-    /// The shard was read to its end, not cut short by a limit.
-    pub whole: bool,
     /// What the workflow counted, which the manifests must confirm.
     pub counts: Counts,
 }

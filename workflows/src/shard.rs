@@ -86,7 +86,6 @@ async fn seal(context: &Context, input: &ShardInput, progress: &ShardProgress) -
         run: input.run.clone(),
         shard: input.shard.clone(),
         parts: progress.parts_started,
-        whole: input.limit.is_none(),
         counts: progress.counts.clone(),
     };
     context.execute_activity(Cpu::seal_shard, input, options).await

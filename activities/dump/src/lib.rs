@@ -28,5 +28,5 @@ pub use gzip::Checkpoint;
 pub use plan::{ByteRange, Compression, RangePlan, plan_ranges, sniff};
 pub use range::{RangeInput, RangeLimits, RangeOutcome, RangeReader, open_range};
 pub use records::{Article, BadReason, BadRecord, FilterReason, Record};
-pub use snapshot::{Layout, ShardFile, Snapshot, SnapshotQuery, resolve};
+pub use snapshot::{Layout, ShardFile, Snapshot, SnapshotQuery, resolve, wikis};
 pub use source::{LocationObject, ReadAt};

@@ -74,13 +74,8 @@ pub enum PublishError {
         source: serde_json::Error,
     },
     /// Documents read are not documents accounted for.
-    #[error("{documents} documents were read but {accounted} are accounted for")]
-    Unbalanced {
-        /// Documents read.
-        documents: u64,
-        /// Articles, filtered and quarantined together.
-        accounted: u64,
-    },
+    #[error(transparent)]
+    Unbalanced(#[from] wikitok_counts::CountsError),
     /// A manifest that contradicts itself, another, or the data.
     #[error("`{key}` {reason}")]
     Inconsistent {
@@ -133,7 +128,7 @@ impl PublishError {
             | Self::Inconsistent { .. }
             | Self::Missing { .. }
             | Self::WrongShardCount { .. } => ErrorKind::BadInput,
-            Self::BadVector { .. } | Self::Encode { .. } | Self::Unbalanced { .. } | Self::Thread { .. } => {
+            Self::BadVector { .. } | Self::Encode { .. } | Self::Unbalanced(_) | Self::Thread { .. } => {
                 ErrorKind::Bug
             }
         }

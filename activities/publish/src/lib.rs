@@ -36,7 +36,7 @@ pub use commit::{
     QuarantinePart, claim, commit_tokens, commit_vectors, committed_shard, committed_tokens,
     committed_vectors, read_owner, read_run,
 };
-pub use counts::{Counts, VectorCounts};
+pub use counts::VectorCounts;
 pub use error::PublishError;
 pub use license::License;
 pub use manifests::{
@@ -49,5 +49,6 @@ pub use read::{Text, TextBatches, read_texts};
 pub use run::publish_run;
 pub use seal::seal_shard;
 pub use tokens::{TokenPartOptions, TokenPartWriter, TokenRow};
+pub use wikitok_counts::Counts;
 pub use vectors::{VectorPartOptions, VectorPartWriter};
 pub use verify::{Problem, Totals, VerifyReport, verify};

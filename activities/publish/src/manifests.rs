@@ -82,6 +82,9 @@ pub struct TokensManifest {
     pub tokens: Option<FileEntry>,
     /// The quarantine file; `None` when no record was bad.
     pub quarantine: Option<FileEntry>,
+    /// The limit of the run ended the reading inside this range, so that no part follows.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub limit_reached: bool,
     /// How the reader goes on after this range; for the reader alone to understand.
     pub next: Value,
 }

@@ -87,6 +87,7 @@ struct Sum {
     counts: Counts,
     files: Vec<FileEntry>,
     reached: u64,
+    limit_reached: bool,
 }
 
 impl Sum {
@@ -98,6 +99,7 @@ impl Sum {
             counts: Counts::default(),
             files: Vec::new(),
             reached: 0,
+            limit_reached: false,
         }
     }
 
@@ -110,6 +112,7 @@ impl Sum {
         let same_fingerprint = part.fingerprint == self.fingerprints.tokens;
         expect(same_fingerprint, key(), "was made with another configuration than the parts before it")?;
         self.reached = input.to;
+        self.limit_reached |= part.limit_reached;
         self.counts.add(&part.counts);
         self.versions.extend(part.versions.clone());
         self.files.extend(part.tokens.iter().chain(&part.quarantine).cloned());
@@ -131,7 +134,7 @@ impl Sum {
     }
 
     fn finish(mut self, snapshot: &str, shard: &str, parts: u32) -> Result<ShardManifest, PublishError> {
-        let whole = self.reached == self.input.file_bytes;
+        let whole = self.reached == self.input.file_bytes || self.limit_reached;
         expect(whole, keys::shard_manifest(shard), "would end before its file does")?;
         self.files.sort_by(|a, b| a.key.cmp(&b.key));
         Ok(ShardManifest {

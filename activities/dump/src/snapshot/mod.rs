@@ -7,7 +7,7 @@ mod resolve;
 use serde::{Deserialize, Serialize};
 
 pub use query::SnapshotQuery;
-pub use resolve::resolve;
+pub use resolve::{resolve, wikis};
 
 /// How a source lays out snapshots. Upstream has had two ways, and copies of both are about.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize, Deserialize)]

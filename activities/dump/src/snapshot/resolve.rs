@@ -41,6 +41,21 @@ pub async fn resolve(source: &Location, query: &SnapshotQuery) -> Result<Snapsho
     })
 }
 
+/// Names of the wikis at `source`, sorted: those of its newest date in each layout.
+pub async fn wikis(source: &Location) -> Result<Vec<String>, DumpError> {
+    let roots = Root::find(source).await?;
+    if roots.is_empty() {
+        return Err(DumpError::NoDumps { uri: source.uri().to_owned() });
+    }
+    let mut wikis = BTreeSet::new();
+    for root in &roots {
+        if let Some(newest) = root.dates(source).await?.into_iter().max() {
+            wikis.extend(root.wikis(source, &newest).await?);
+        }
+    }
+    Ok(wikis.into_iter().collect())
+}
+
 /// Dates that match, newest first, each with the roots that have it, the current layout first.
 async fn candidates<'a>(
     source: &Location,

@@ -1,11 +1,10 @@
 //! Outputs: committing, sealing, publishing, and what dying or changing one's mind in between leaves.
 
-mod common;
-
+use crate::common;
 use std::collections::BTreeMap;
 
+use crate::common::{SHARDS, SNAPSHOT};
 use bytes::Bytes;
-use common::{SHARDS, SNAPSHOT};
 use wikitok_publish::{
     PublishError, QuarantinePart, claim, commit_tokens, commit_vectors, committed_shard, committed_tokens,
     committed_vectors, keys, publish_run, read_owner, read_run, seal_shard, verify,
@@ -24,7 +23,7 @@ async fn contents(output: &Location) -> BTreeMap<String, Bytes> {
 #[tokio::test]
 async fn a_run_leaves_what_it_should_and_nothing_else() {
     let output = common::published().await;
-    let contents = contents(&output.location).await;
+    let contents = contents(&output).await;
     let mut expected = vec!["_SUCCESS".to_owned(), "manifest.json".to_owned(), "run.json".to_owned()];
     for shard in SHARDS {
         for file in ["part-00000.tokens.json", "part-00000.vectors.json", "part-00001.tokens.json"] {
@@ -45,7 +44,7 @@ async fn a_run_leaves_what_it_should_and_nothing_else() {
 #[tokio::test]
 async fn a_run_sums_up_its_shards() {
     let output = common::published().await;
-    let run = read_run(&output.location).await.unwrap().unwrap();
+    let run = read_run(&output).await.unwrap().unwrap();
     run.counts.check().unwrap();
     assert_eq!((run.counts.documents, run.counts.articles, run.counts.tokens), (12, 6, 6));
     assert_eq!((run.counts.vectors, run.counts.characters), (8, 24));
@@ -60,14 +59,14 @@ async fn a_run_sums_up_its_shards() {
 #[tokio::test]
 async fn two_runs_leave_the_same_bytes() {
     let (one, other) = (common::published().await, common::published().await);
-    assert_eq!(contents(&one.location).await, contents(&other.location).await);
-    common::write_run(&one.location).await;
-    assert_eq!(contents(&one.location).await, contents(&other.location).await);
+    assert_eq!(contents(&one).await, contents(&other).await);
+    common::write_run(&one).await;
+    assert_eq!(contents(&one).await, contents(&other).await);
 }
 
 #[tokio::test]
 async fn what_is_not_there_is_none_and_what_is_damaged_says_where() {
-    let output = common::empty().await.location;
+    let output = common::empty().await;
     assert!(read_owner(&output).await.unwrap().is_none());
     assert!(committed_tokens(&output, SHARDS[0], 0).await.unwrap().is_none());
     assert!(committed_vectors(&output, SHARDS[0], 0).await.unwrap().is_none());
@@ -82,7 +81,7 @@ async fn what_is_not_there_is_none_and_what_is_damaged_says_where() {
 
 #[tokio::test]
 async fn one_kind_of_manifest_is_not_taken_for_another() {
-    let output = common::published().await.location;
+    let output = common::published().await;
     let shard = output.get(&keys::shard_manifest(SHARDS[0]).unwrap()).await.unwrap();
     output.put(keys::OWNER, shard).await.unwrap();
     assert!(read_owner(&output).await.is_err());
@@ -90,7 +89,7 @@ async fn one_kind_of_manifest_is_not_taken_for_another() {
 
 #[tokio::test]
 async fn a_lost_document_cannot_be_committed() {
-    let output = common::empty().await.location;
+    let output = common::empty().await;
     let rows = common::rows(SHARDS[0]);
     let (part, none) = (common::token_part(&rows), QuarantinePart::default());
     let mut manifest = common::tokens_manifest(SHARDS[0], 0, "a", &rows, 0);
@@ -106,7 +105,7 @@ async fn a_lost_document_cannot_be_committed() {
 /// Were it still there while the data changes, dying in between would leave it vouching for other bytes.
 #[tokio::test]
 async fn the_old_manifest_goes_before_the_data_changes() {
-    let output = common::published().await.location;
+    let output = common::published().await;
     let directory = std::path::PathBuf::from(output.uri());
     let data = directory.join(keys::tokens(SHARDS[0], 0).unwrap());
     std::fs::remove_file(&data).unwrap();
@@ -121,7 +120,7 @@ async fn the_old_manifest_goes_before_the_data_changes() {
 
 #[tokio::test]
 async fn a_new_owner_withdraws_the_success_of_the_old() {
-    let output = common::published().await.location;
+    let output = common::published().await;
     assert_eq!(claim(&output, &common::owner("a")).await.unwrap(), Some(common::owner("a")));
     assert!(output.head(keys::SUCCESS).await.unwrap().is_some());
     assert_eq!(claim(&output, &common::owner("b")).await.unwrap(), Some(common::owner("a")));
@@ -132,7 +131,7 @@ async fn a_new_owner_withdraws_the_success_of_the_old() {
 
 #[tokio::test]
 async fn sealing_wants_every_part_whole_and_fitting() {
-    let output = common::published().await.location;
+    let output = common::published().await;
     let (shard, other) = (SHARDS[0], SHARDS[1]);
     let seal = |parts, vectors| seal_shard(&output, SNAPSHOT, shard, parts, vectors);
     assert!(matches!(seal(3, true).await, Err(PublishError::Missing { .. })));
@@ -163,7 +162,7 @@ async fn sealing_wants_every_part_whole_and_fitting() {
 
 #[tokio::test]
 async fn ranges_must_follow_one_another() {
-    let output = common::empty().await.location;
+    let output = common::empty().await;
     for part in 0..2 {
         let mut manifest = common::tokens_manifest(SHARDS[0], part, "a", &[], 0);
         manifest.input.from += u64::from(part);
@@ -176,7 +175,7 @@ async fn ranges_must_follow_one_another() {
 
 #[tokio::test]
 async fn publishing_wants_exactly_the_shards_of_the_run() {
-    let output = common::published().await.location;
+    let output = common::published().await;
     let error = publish_run(&output, &common::owner("a"), 3).await.unwrap_err();
     assert!(matches!(error, PublishError::WrongShardCount { expected: 3, found: 2 }));
     let error = publish_run(&output, &common::owner("b"), 2).await.unwrap_err();
@@ -188,7 +187,7 @@ async fn publishing_wants_exactly_the_shards_of_the_run() {
 /// An earlier run had more shards and more parts, and a user keeps notes of their own beside.
 #[tokio::test]
 async fn publishing_removes_what_earlier_runs_left() {
-    let output = common::published().await.location;
+    let output = common::published().await;
     let clean = contents(&output).await;
     common::write_shard(&output, "enwiki_content-20250101-00009", "old").await;
     let leftovers = [
@@ -211,7 +210,7 @@ async fn publishing_removes_what_earlier_runs_left() {
 /// Taking away vectors is another configuration: none of the old ones may stay.
 #[tokio::test]
 async fn a_run_without_vectors_leaves_none() {
-    let output = common::published().await.location;
+    let output = common::published().await;
     let mut owner = common::owner("a");
     owner.vectors_fingerprint = None;
     claim(&output, &owner).await.unwrap();

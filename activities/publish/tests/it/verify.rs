@@ -1,9 +1,8 @@
 //! Verifying finds every kind of damage and says where it is.
 
-mod common;
-
+use crate::common;
+use crate::common::SHARDS;
 use bytes::Bytes;
-use common::{Output, SHARDS};
 use wikitok_publish::{
     EncodedPart, PublishError, QuarantinePart, TokenRow, VectorPartOptions, VectorPartWriter, commit_tokens,
     commit_vectors, committed_tokens, keys, publish_run, seal_shard, verify,
@@ -31,7 +30,7 @@ async fn edit(output: &Location, key: &str, change: impl FnOnce(String) -> Strin
 #[tokio::test]
 async fn a_whole_output_has_no_problems() {
     let output = common::published().await;
-    let report = verify(&output.location).await.unwrap();
+    let report = verify(&output).await.unwrap();
     assert!(report.is_whole(), "{:?}", report.problems);
     let totals = report.totals;
     assert_eq!((totals.shards, totals.parts, totals.files, totals.counts.articles), (2, 4, 6, 6));
@@ -39,7 +38,7 @@ async fn a_whole_output_has_no_problems() {
 
 #[tokio::test]
 async fn an_empty_place_is_no_output() {
-    let found = problems(&common::empty().await.location).await;
+    let found = problems(&*common::empty().await).await;
     for key in [keys::SUCCESS, keys::RUN, keys::OWNER] {
         assert_one(&found, key, "is missing");
     }
@@ -47,7 +46,7 @@ async fn an_empty_place_is_no_output() {
 
 #[tokio::test]
 async fn a_flipped_bit_is_found_in_every_data_file() {
-    let Output { location: output, .. } = common::published().await;
+    let output = common::published().await;
     for key in [keys::tokens(SHARDS[0], 0), keys::vectors(SHARDS[1], 0), keys::quarantine(SHARDS[0], 0)] {
         let key = key.unwrap();
         let whole = output.get(&key).await.unwrap();
@@ -66,7 +65,7 @@ async fn a_flipped_bit_is_found_in_every_data_file() {
 
 #[tokio::test]
 async fn every_file_is_missed() {
-    let Output { location: output, .. } = common::published().await;
+    let output = common::published().await;
     for object in output.list("").await.unwrap() {
         let bytes = output.get(&object.key).await.unwrap();
         output.delete(&object.key).await.unwrap();
@@ -78,7 +77,7 @@ async fn every_file_is_missed() {
 
 #[tokio::test]
 async fn strays_are_found() {
-    let Output { location: output, .. } = common::published().await;
+    let output = common::published().await;
     for key in ["tokens/extra.parquet", "vectors/a/b.parquet", &keys::tokens(SHARDS[0], 1).unwrap()] {
         output.put(key, Bytes::from_static(b"?")).await.unwrap();
         assert_one(&problems(&output).await, key, "is named by no manifest");
@@ -101,7 +100,7 @@ async fn wrong_counts_are_found_at_every_level() {
         (keys::RUN, "\"format\": \"wikitok.run/1\"", "\"format\": \"wikitok.run/9\"", "is not a manifest"),
         (keys::OWNER, "cl100k_base", "o200k_base", ""),
     ] {
-        let Output { location: output, .. } = common::published().await;
+        let output = common::published().await;
         edit(&output, key, |text| text.replacen(from, to, 1)).await;
         let key = if key == keys::OWNER { keys::RUN } else { key };
         assert_one(&problems(&output).await, key, problem);
@@ -110,7 +109,7 @@ async fn wrong_counts_are_found_at_every_level() {
 
 #[tokio::test]
 async fn a_success_with_content_is_not_ours() {
-    let Output { location: output, .. } = common::published().await;
+    let output = common::published().await;
     output.put(keys::SUCCESS, Bytes::from_static(b"yes")).await.unwrap();
     assert_one(&problems(&output).await, keys::SUCCESS, "is not empty");
 }
@@ -129,7 +128,7 @@ async fn recommit(output: &Location, counted: &[TokenRow], tokens: &EncodedPart,
 
 #[tokio::test]
 async fn content_that_is_wrong_from_the_start_is_found() {
-    let Output { location: output, .. } = common::published().await;
+    let output = common::published().await;
     let rows = common::rows(SHARDS[0]);
     let (key, vectors) = (keys::tokens(SHARDS[0], 0).unwrap(), common::vector_part(&rows));
 
@@ -170,7 +169,7 @@ async fn vectors_that_do_not_fit_their_tokens_are_found() {
         (vec![(10, 0, unit), (10, 0, unit), (11, 0, unit), (12, 1, unit)], Some("out of order")),
         (vec![], Some("has no vectors")),
     ] {
-        let Output { location: output, .. } = common::published().await;
+        let output = common::published().await;
         let rows = common::rows(SHARDS[0]);
         recommit(&output, &rows, &common::token_part(&rows), &vectors(&content)).await;
         let found = problems(&output).await;
@@ -186,7 +185,7 @@ async fn vectors_that_do_not_fit_their_tokens_are_found() {
 
 #[tokio::test]
 async fn quarantine_must_be_json_lines() {
-    let Output { location: output, .. } = common::published().await;
+    let output = common::published().await;
     let rows = common::rows(SHARDS[0]);
     for (bytes, problem) in [("no json\n", "has no JSON on line 1"), ("{}\n{}\n", "has 2 lines instead of 1")]
     {
@@ -201,8 +200,8 @@ async fn quarantine_must_be_json_lines() {
 /// Storage that fails says nothing about the output: it is an error, not a problem of the output.
 #[tokio::test]
 async fn storage_that_fails_is_an_error() {
-    let Output { directory, location: output } = common::published().await;
-    let data = directory.path().join(keys::tokens(SHARDS[0], 0).unwrap());
+    let output = common::published().await;
+    let data = std::path::Path::new(output.uri()).join(keys::tokens(SHARDS[0], 0).unwrap());
     std::fs::remove_file(&data).unwrap();
     std::os::unix::fs::symlink(&data, &data).unwrap();
     let result = verify(&output).await;

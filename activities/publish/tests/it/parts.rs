@@ -1,7 +1,6 @@
 //! Parts: what is written is read again, the same rows give the same bytes, and bad rows are refused.
 
-mod common;
-
+use crate::common;
 use arrow_array::RecordBatch;
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Float32Type, TimestampMicrosecondType, UInt32Type, UInt64Type};

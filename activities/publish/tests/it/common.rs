@@ -1,8 +1,7 @@
 //! A small output to test on: two shards of two parts, one part with a bad record, one without articles.
 
-#![allow(dead_code, reason = "every test binary uses a part of it")]
-
 use std::collections::BTreeMap;
+use std::ops::Deref;
 
 use bytes::Bytes;
 use serde_json::json;
@@ -14,29 +13,38 @@ use wikitok_publish::{
 };
 use wikitok_store::Location;
 
-pub const SNAPSHOT: &str = "enwiki-20260920";
-pub const SHARDS: [&str; 2] = ["enwiki_content-20260920-00000", "enwiki_content-20260920-00001"];
-pub const DIMENSION: usize = 4;
+pub(crate) const SNAPSHOT: &str = "enwiki-20260920";
+pub(crate) const SHARDS: [&str; 2] = ["enwiki_content-20260920-00000", "enwiki_content-20260920-00001"];
+pub(crate) const DIMENSION: usize = 4;
 
-pub struct Output {
-    pub directory: TempDir,
-    pub location: Location,
+/// A location that is removed with it.
+pub(crate) struct Output {
+    _directory: TempDir,
+    location: Location,
 }
 
-pub async fn empty() -> Output {
+impl Deref for Output {
+    type Target = Location;
+
+    fn deref(&self) -> &Location {
+        &self.location
+    }
+}
+
+pub(crate) async fn empty() -> Output {
     let directory = tempfile::tempdir().expect("a temporary directory");
     let location = Location::create(&directory.path().to_string_lossy()).await.expect("it can be made");
-    Output { directory, location }
+    Output { _directory: directory, location }
 }
 
 /// A whole output, published.
-pub async fn published() -> Output {
+pub(crate) async fn published() -> Output {
     let output = empty().await;
-    write_run(&output.location).await;
+    write_run(&output).await;
     output
 }
 
-pub async fn write_run(output: &Location) {
+pub(crate) async fn write_run(output: &Location) {
     wikitok_publish::claim(output, &owner("a")).await.unwrap();
     for shard in SHARDS {
         write_shard(output, shard, "a").await;
@@ -44,7 +52,7 @@ pub async fn write_run(output: &Location) {
     publish_run(output, &owner("a"), 2).await.unwrap();
 }
 
-pub fn owner(fingerprint: &str) -> RunOwner {
+pub(crate) fn owner(fingerprint: &str) -> RunOwner {
     RunOwner {
         format: Format::Owner,
         snapshot: SNAPSHOT.to_owned(),
@@ -56,7 +64,7 @@ pub fn owner(fingerprint: &str) -> RunOwner {
 }
 
 /// Two parts: the first with three articles and a bad record, the second with none at all.
-pub async fn write_shard(output: &Location, shard: &str, fingerprint: &str) {
+pub(crate) async fn write_shard(output: &Location, shard: &str, fingerprint: &str) {
     for part in 0..2 {
         let rows = if part == 0 { rows(shard) } else { Vec::new() };
         let bad = if part == 0 { quarantine() } else { QuarantinePart::default() };
@@ -69,7 +77,7 @@ pub async fn write_shard(output: &Location, shard: &str, fingerprint: &str) {
 }
 
 /// The same page twice, as real dumps have it, and one page of two passages.
-pub fn rows(shard: &str) -> Vec<TokenRow> {
+pub(crate) fn rows(shard: &str) -> Vec<TokenRow> {
     let first = if shard == SHARDS[0] { 10 } else { 20 };
     let row = |page_id, text: &str, tokens: &[u32]| TokenRow {
         page_id,
@@ -82,11 +90,11 @@ pub fn rows(shard: &str) -> Vec<TokenRow> {
     vec![row(first, "hello world", &[15339, 1917]), row(first, "ä", &[2926]), row(first + 1, "", &[])]
 }
 
-pub fn quarantine() -> QuarantinePart {
+pub(crate) fn quarantine() -> QuarantinePart {
     QuarantinePart { bytes: Bytes::from_static(b"{\"reason\":\"not-json\",\"offset\":7}\n"), rows: 1 }
 }
 
-pub fn token_part(rows: &[TokenRow]) -> EncodedPart {
+pub(crate) fn token_part(rows: &[TokenRow]) -> EncodedPart {
     let mut writer = TokenPartWriter::new(TokenPartOptions::default()).unwrap();
     for row in rows {
         writer.push(row).unwrap();
@@ -95,7 +103,7 @@ pub fn token_part(rows: &[TokenRow]) -> EncodedPart {
 }
 
 /// One passage for each row, two for the first: unit vectors along the axes.
-pub fn vector_part(rows: &[TokenRow]) -> EncodedPart {
+pub(crate) fn vector_part(rows: &[TokenRow]) -> EncodedPart {
     let mut writer = VectorPartWriter::new(VectorPartOptions::new(DIMENSION)).unwrap();
     for (number, row) in rows.iter().enumerate() {
         writer.push(row.page_id, &row.title, 0, &axis(number)).unwrap();
@@ -106,13 +114,13 @@ pub fn vector_part(rows: &[TokenRow]) -> EncodedPart {
     writer.finish().unwrap()
 }
 
-pub fn axis(number: usize) -> [f32; DIMENSION] {
+pub(crate) fn axis(number: usize) -> [f32; DIMENSION] {
     let mut vector = [0.0; DIMENSION];
     vector[number % DIMENSION] = 1.0;
     vector
 }
 
-pub fn tokens_manifest(
+pub(crate) fn tokens_manifest(
     shard: &str,
     part: u32,
     fingerprint: &str,
@@ -150,11 +158,12 @@ pub fn tokens_manifest(
         },
         tokens: None,
         quarantine: None,
+        limit_reached: false,
         next: json!({ "block": part + 1 }),
     }
 }
 
-pub fn vectors_manifest(tokens: &TokensManifest) -> VectorsManifest {
+pub(crate) fn vectors_manifest(tokens: &TokensManifest) -> VectorsManifest {
     let vectors = if tokens.counts.articles > 0 { tokens.counts.articles + 1 } else { 0 };
     VectorsManifest {
         format: Format::Vectors,

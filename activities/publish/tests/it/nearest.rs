@@ -1,7 +1,6 @@
 //! The nearest passages, on vectors whose angles are known.
 
-mod common;
-
+use crate::common;
 use wikitok_publish::{Hit, PublishError, nearest};
 use wikitok_store::ErrorKind;
 
@@ -11,7 +10,7 @@ fn brief(hits: &[Hit]) -> Vec<(u64, u32)> {
 
 #[tokio::test]
 async fn the_nearest_come_first_over_all_shards() {
-    let output = common::published().await.location;
+    let output = common::published().await;
     // Both shards have axis 0 for passage 0 of their first page, and axis 3 for passage 1.
     let hits = nearest(&output, &[3.0, 0.0, 0.0, 1.0], 5).await.unwrap();
     assert_eq!(brief(&hits), [(10, 0), (20, 0), (10, 1), (20, 1), (10, 0)]);
@@ -24,7 +23,7 @@ async fn the_nearest_come_first_over_all_shards() {
 
 #[tokio::test]
 async fn a_query_of_another_model_is_refused() {
-    let output = common::published().await.location;
+    let output = common::published().await;
     for query in [&[1.0; 3][..], &[0.0; 4], &[f32::NAN; 4], &[]] {
         let error = nearest(&output, query, 1).await.unwrap_err();
         assert!(matches!(error, PublishError::BadQuery { .. }));
@@ -34,6 +33,6 @@ async fn a_query_of_another_model_is_refused() {
 
 #[tokio::test]
 async fn an_output_without_vectors_has_no_hits() {
-    let output = common::empty().await.location;
+    let output = common::empty().await;
     assert!(nearest(&output, &[1.0], 3).await.unwrap().is_empty());
 }

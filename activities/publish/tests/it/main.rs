@@ -1,0 +1,7 @@
+//! What an output promises, tested on outputs in temporary directories.
+
+mod common;
+mod nearest;
+mod output;
+mod parts;
+mod verify;
