@@ -17,7 +17,7 @@ use crate::tokenize::{self, Tokenizers};
 use crate::{plan, seal};
 
 /// Reads, tokenizes and publishes.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct CpuActivities {
     tokenizers: Arc<Tokenizers>,
 }
@@ -43,7 +43,10 @@ impl CpuActivities {
     /// Idempotent: writes nothing. Heartbeats nothing. Fails for good when the file has changed since the run
     /// was planned, is empty, or is compressed in no known way.
     #[activity(name = "plan_shard")]
-    pub async fn plan_shard(_context: ActivityContext, input: PlanShardInput) -> Result<ShardPlan, ActivityError> {
+    pub async fn plan_shard(
+        _context: ActivityContext,
+        input: PlanShardInput,
+    ) -> Result<ShardPlan, ActivityError> {
         plan::shard(&input).await
     }
 
@@ -80,7 +83,8 @@ impl CpuActivities {
         let owner = plan::owner(&input.run)?;
         let manifest = wikitok_publish::publish_run(&output, &owner, input.shards).await.map_err(failure)?;
         if manifest.counts != input.counts {
-            let message = format!("the workflow counted {:?}, the manifests {:?}", input.counts, manifest.counts);
+            let message =
+                format!("the workflow counted {:?}, the manifests {:?}", input.counts, manifest.counts);
             return Err(failed(ErrorKind::Bug, message));
         }
         output.clear_unfinished().await.map_err(failure)

@@ -188,7 +188,8 @@ fn embed_window(
 
 async fn tokens_of(output: &Location, input: &EmbedPartInput) -> Result<TokensManifest, ActivityError> {
     let manifest = wikitok_publish::committed_tokens(output, &input.shard, input.part).await;
-    let missing = || failed(ErrorKind::BadInput, format!("part {} of `{}` has no tokens", input.part, input.shard));
+    let missing =
+        || failed(ErrorKind::BadInput, format!("part {} of `{}` has no tokens", input.part, input.shard));
     manifest.map_err(failure)?.ok_or_else(missing)
 }
 

@@ -76,7 +76,8 @@ async fn find(run: &Run) -> Result<Snapshot, ActivityError> {
     if layout == run.layout {
         return Ok(snapshot);
     }
-    let message = format!("`{}` was in the {} layout and is now in the {layout} one", run.snapshot, run.layout);
+    let message =
+        format!("`{}` was in the {} layout and is now in the {layout} one", run.snapshot, run.layout);
     Err(failed(ErrorKind::BadInput, message))
 }
 

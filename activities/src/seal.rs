@@ -13,10 +13,9 @@ pub(crate) async fn shard(input: &SealShardInput) -> Result<(), ActivityError> {
     check_blocks(&output, input).await?;
     let with_vectors = input.run.vectors_fingerprint.is_some();
     let (snapshot, name) = (&input.run.snapshot, &input.shard.name);
-    let manifest =
-        wikitok_publish::seal_shard(&output, snapshot, name, input.parts, with_vectors)
-            .await
-            .map_err(failure)?;
+    let manifest = wikitok_publish::seal_shard(&output, snapshot, name, input.parts, with_vectors)
+        .await
+        .map_err(failure)?;
     if manifest.counts == input.counts {
         return Ok(());
     }

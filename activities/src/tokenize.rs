@@ -17,12 +17,12 @@ use wikitok_tokenize::{Encoding, TokenizeError, Tokenizer};
 use wikitok_workflows::contract::{TokenizePartInput, TokenizedPart};
 
 use crate::failure::{Classified, failed, failure};
+use crate::plan;
 use crate::pulse::{self, Pulse};
 use crate::range::{self, Next, Range};
-use crate::plan;
 
 /// Tokenizers, made when they are first asked for and kept: building one takes longer than a small part.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(crate) struct Tokenizers {
     made: Mutex<BTreeMap<String, Arc<Tokenizer>>>,
 }
@@ -101,7 +101,8 @@ async fn committed(
     let manifest = wikitok_publish::committed_tokens(output, &input.shard.name, input.part).await;
     let Some(manifest) = manifest.map_err(failure)? else { return Ok(None) };
     let Ok(next) = serde_json::from_value::<Next>(manifest.next.clone()) else { return Ok(None) };
-    let same = manifest.fingerprint == input.run.tokens_fingerprint && manifest.snapshot == input.run.snapshot;
+    let same =
+        manifest.fingerprint == input.run.tokens_fingerprint && manifest.snapshot == input.run.snapshot;
     if !same || !files_there(output, &manifest, &next).await? {
         return Ok(None);
     }
@@ -114,7 +115,11 @@ async fn committed(
     Ok(still.await?.then_some(TokenizedPart { counts: manifest.counts, last }))
 }
 
-async fn files_there(output: &Location, manifest: &TokensManifest, next: &Next) -> Result<bool, ActivityError> {
+async fn files_there(
+    output: &Location,
+    manifest: &TokensManifest,
+    next: &Next,
+) -> Result<bool, ActivityError> {
     for file in manifest.tokens.iter().chain(&manifest.quarantine) {
         let found = output.head(&file.key).await.map_err(failure)?;
         if found.is_none_or(|found| found.bytes != file.bytes) {
@@ -231,7 +236,11 @@ impl Part {
     }
 }
 
-async fn commit(output: &Location, input: &TokenizePartInput, made: Made) -> Result<TokenizedPart, ActivityError> {
+async fn commit(
+    output: &Location,
+    input: &TokenizePartInput,
+    made: Made,
+) -> Result<TokenizedPart, ActivityError> {
     let next = range::hand_over(output, input, made.outcome.as_ref()).await?;
     let limit_reached = made.outcome.is_none();
     let last = limit_reached || next.is_last(input.part, input.parts);
@@ -251,7 +260,9 @@ async fn commit(output: &Location, input: &TokenizePartInput, made: Made) -> Res
         next,
     };
     keys::check_shard(&input.shard.name).map_err(failure)?;
-    wikitok_publish::commit_tokens(output, manifest, &made.tokens, &made.quarantine).await.map_err(failure)?;
+    wikitok_publish::commit_tokens(output, manifest, &made.tokens, &made.quarantine)
+        .await
+        .map_err(failure)?;
     Ok(TokenizedPart { counts: made.counts, last })
 }
 

@@ -56,7 +56,9 @@ pub(crate) enum Command {
         run: String,
     },
     /// Show where a run stands, once.
-    #[command(after_help = "Example:\n  wikitok-cli status wikitok/enwiki-20260920/1f0c5a1b2c3d --format json")]
+    #[command(
+        after_help = "Example:\n  wikitok-cli status wikitok/enwiki-20260920/1f0c5a1b2c3d --format json"
+    )]
     Status {
         /// The run's id, as `start` and `list` print it.
         run: String,

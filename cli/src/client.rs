@@ -45,7 +45,9 @@ impl Temporal {
     /// Connects; `ui` is the address of the Web UI, where it is known.
     pub(crate) async fn connect(connector: &Connector, ui: Option<String>) -> anyhow::Result<Self> {
         let client = connector.connect().await?;
-        let ui = ui.or_else(|| std::env::var(environment::UI).ok()).unwrap_or_else(|| guess_ui(&connector.address()));
+        let ui = ui
+            .or_else(|| std::env::var(environment::UI).ok())
+            .unwrap_or_else(|| guess_ui(&connector.address()));
         Ok(Self { client, namespace: connector.namespace().to_owned(), ui })
     }
 
@@ -62,10 +64,13 @@ impl Temporal {
             search_attributes: names::SEARCH_ATTRIBUTES.map(|name| (name.to_owned(), keyword)).into(),
             namespace: self.namespace.clone(),
         };
-        let added = self.client.connection().operator_service().add_search_attributes(request.into_request()).await;
+        let added =
+            self.client.connection().operator_service().add_search_attributes(request.into_request()).await;
         match added {
             Err(status) if status.code() != Code::AlreadyExists => Err(anyhow::Error::from(status))
-                .with_context(|| format!("cannot register search attributes in the namespace `{}`", self.namespace)),
+                .with_context(|| {
+                    format!("cannot register search attributes in the namespace `{}`", self.namespace)
+                }),
             _ => Ok(()),
         }
     }
@@ -103,8 +108,8 @@ impl Temporal {
 
     /// Where a run stands, its shards in flight included. Needs a worker of the workflow queue.
     pub(crate) async fn progress(&self, id: &str) -> Result<DumpProgress, WorkflowQueryError> {
-        let query = self.handle(id).query(DumpWorkflow::progress, (), WorkflowQueryOptions::default());
-        let mut progress: DumpProgress = query.await?;
+        let run = self.handle(id);
+        let mut progress = run.query(DumpWorkflow::progress, (), WorkflowQueryOptions::default()).await?;
         let shards = progress.in_flight.iter().map(|shard| self.shard_progress(id, shard));
         for shard in futures_util::future::join_all(shards).await.into_iter().flatten() {
             progress.counts.add(&shard.counts);

@@ -34,7 +34,12 @@ fn configuration(arguments: &StartArguments) -> Configuration {
 }
 
 /// The run that the arguments ask for, and its id.
-pub(crate) fn run(arguments: &StartArguments, snapshot: &Snapshot, source: &str, output: &str) -> (Run, String) {
+pub(crate) fn run(
+    arguments: &StartArguments,
+    snapshot: &Snapshot,
+    source: &str,
+    output: &str,
+) -> (Run, String) {
     let configuration = configuration(arguments);
     let tokens_fingerprint = tokens_fingerprint(&configuration);
     let vectors_fingerprint =
@@ -49,9 +54,8 @@ pub(crate) fn run(arguments: &StartArguments, snapshot: &Snapshot, source: &str,
         vectors_fingerprint,
         pace: Pace { heartbeat_seconds: arguments.heartbeat_timeout, ..Pace::default() },
     };
-    let fingerprint = digest(&json!([
-        run.layout, run.source, run.output, run.tokens_fingerprint, run.vectors_fingerprint
-    ]));
+    let fingerprint =
+        digest(&json!([run.layout, run.source, run.output, run.tokens_fingerprint, run.vectors_fingerprint]));
     let id = names::run_id(&run.snapshot, &fingerprint);
     (run, id)
 }

@@ -124,7 +124,10 @@ fn check_inference(device: wikitok_embed::Device) -> anyhow::Result<String> {
 
 fn check_server_program() -> anyhow::Result<String> {
     let program = home::temporal().ok_or_else(|| {
-        error::Hinted::new("the `temporal` program is not there", "only `dev` and `--local` need it: run `tools/fetch`")
+        error::Hinted::new(
+            "the `temporal` program is not there",
+            "only `dev` and `--local` need it: run `tools/fetch`",
+        )
     })?;
     Ok(program.display().to_string())
 }

@@ -99,7 +99,10 @@ impl Report {
             line("error", printable(error));
         }
         for failure in &self.failed_shards {
-            line("failed", format!("{} ({}): {}", failure.shard, failure.reason, printable(&failure.message)));
+            line(
+                "failed",
+                format!("{} ({}): {}", failure.shard, failure.reason, printable(&failure.message)),
+            );
         }
         line("shards", format!("{} of {}", self.shards_done, self.shards));
         line("articles", thousands(self.articles));

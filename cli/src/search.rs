@@ -84,8 +84,11 @@ fn address(wiki: &str, page_id: u64) -> String {
 }
 
 fn no_vectors(uri: &str, why: &str) -> anyhow::Error {
-    Hinted::new(format!("`{uri}` {why}"), "search needs the --output of a run that was started without --no-embed")
-        .into()
+    Hinted::new(
+        format!("`{uri}` {why}"),
+        "search needs the --output of a run that was started without --no-embed",
+    )
+    .into()
 }
 
 #[cfg(test)]

@@ -46,7 +46,8 @@ impl Server {
         for port in [ports.server, ports.ui] {
             listen(port).map_err(|error| in_use(port, &error))?;
         }
-        let mut server = Self { child: command(database, ports)?.spawn().context("cannot run `temporal`")?, ports };
+        let mut server =
+            Self { child: command(database, ports)?.spawn().context("cannot run `temporal`")?, ports };
         server.wait_until_ready().await?;
         Ok(server)
     }

@@ -7,8 +7,8 @@ use wikitok_publish::VerifyReport;
 use wikitok_store::Location;
 
 use crate::arguments::Format;
-use crate::output::{self, printable, thousands};
 use crate::error;
+use crate::output::{self, printable, thousands};
 
 pub(crate) async fn run(uri: &str, format: Format) -> anyhow::Result<ExitCode> {
     let location = Location::open(uri).context("cannot open the output")?;

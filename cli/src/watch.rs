@@ -148,9 +148,10 @@ impl View {
     }
 
     fn wait(&mut self, missing: Option<Queue>) {
-        let line = missing.map_or_else(|| "waiting for an answer from the run".to_owned(), |queue| {
-            format!("waiting{}", waiting_for(queue))
-        });
+        let line = missing.map_or_else(
+            || "waiting for an answer from the run".to_owned(),
+            |queue| format!("waiting{}", waiting_for(queue)),
+        );
         self.say(line);
     }
 
@@ -223,7 +224,10 @@ pub(crate) async fn list(profile: Option<String>, format: Format) -> anyhow::Res
         let since = run.start_time().and_then(|time| time.duration_since(std::time::UNIX_EPOCH).ok());
         runs.push(Listed {
             run_id: run.id().to_owned(),
-            status: run.search_attributes().get(&names::STATUS).unwrap_or_else(|| format!("{:?}", run.status())),
+            status: run
+                .search_attributes()
+                .get(&names::STATUS)
+                .unwrap_or_else(|| format!("{:?}", run.status())),
             started: since.map(|since| since.as_secs()),
             web_ui: temporal.link(run.id()),
         });

@@ -18,7 +18,11 @@ pub(crate) struct Workers {
 }
 
 impl Workers {
-    pub(crate) async fn start(connector: &Connector, queues: &[Queue], device: Device) -> anyhow::Result<Self> {
+    pub(crate) async fn start(
+        connector: &Connector,
+        queues: &[Queue],
+        device: Device,
+    ) -> anyhow::Result<Self> {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let config = WorkerConfig {
             queues: queues.iter().copied().collect(),

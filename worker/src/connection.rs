@@ -22,8 +22,8 @@ pub struct Connector {
 #[non_exhaustive]
 pub enum ConnectError {
     /// The configuration of the connection does not make sense.
-    #[error("cannot use the Temporal configuration")]
-    Configuration(#[source] Box<ConfigError>),
+    #[error("cannot use the Temporal configuration: {0}")]
+    Configuration(String),
     /// Nothing answers, or not as Temporal does.
     #[error("no Temporal server answers at `{address}`")]
     Unreachable {
@@ -57,20 +57,18 @@ impl Connector {
     /// the file, in place of `TEMPORAL_PROFILE`.
     pub fn from_environment(profile: Option<String>) -> Result<Self, ConnectError> {
         let options = LoadClientConfigProfileOptions::builder().maybe_config_file_profile(profile).build();
-        let (connection, client) = ClientOptions::load_from_config(options)
-            .map_err(|source| ConnectError::Configuration(Box::new(source)))?;
+        let (connection, client) =
+            ClientOptions::load_from_config(options).map_err(|error| configuration(&error))?;
         Ok(Self { connection, client })
     }
 
     /// The same, but at the address of a server of our own, whatever the environment says.
     pub fn local(address: &str) -> Result<Self, ConnectError> {
         let options = LoadClientConfigProfileOptions::builder().disable_file(true).disable_env(true).build();
-        let (mut connection, client) = ClientOptions::load_from_config(options)
-            .map_err(|source| ConnectError::Configuration(Box::new(source)))?;
-        connection.target = address.parse().map_err(|error| {
-            let text = format!("`{address}`: {error}");
-            ConnectError::Configuration(Box::new(ConfigError::InvalidConfig(text)))
-        })?;
+        let (mut connection, client) =
+            ClientOptions::load_from_config(options).map_err(|error| configuration(&error))?;
+        connection.target =
+            address.parse().map_err(|error| ConnectError::Configuration(format!("`{address}`: {error}")))?;
         Ok(Self { connection, client })
     }
 
@@ -108,6 +106,11 @@ impl Connector {
         })?;
         Ok(Client::new(connection, self.client.clone())?)
     }
+}
+
+/// The SDK's error cannot leave its thread, so it goes on as text.
+fn configuration(error: &ConfigError) -> ConnectError {
+    ConnectError::Configuration(error.to_string())
 }
 
 fn timed_out() -> ClientConnectError {

@@ -55,8 +55,8 @@ pub enum RunError {
 /// Not `Send`: workflows run on the task that calls this.
 pub async fn run(client: Client, config: &WorkerConfig, stop: CancellationToken) -> Result<(), RunError> {
     let telemetry = TelemetryOptions::builder().build();
-    let options = RuntimeOptions::builder().telemetry_options(telemetry).build().map_err(sdk)?;
-    let runtime = Runtime::from_current_tokio(options).map_err(sdk)?;
+    let runtime = RuntimeOptions::builder().telemetry_options(telemetry).build().map_err(sdk)?;
+    let runtime = Runtime::from_current_tokio(runtime).map_err(sdk)?;
     let mut workers = Vec::new();
     for queue in &config.queues {
         let options = options(*queue, config).await?;

@@ -49,6 +49,6 @@ pub use read::{Text, TextBatches, read_texts};
 pub use run::publish_run;
 pub use seal::seal_shard;
 pub use tokens::{TokenPartOptions, TokenPartWriter, TokenRow};
-pub use wikitok_counts::Counts;
 pub use vectors::{VectorPartOptions, VectorPartWriter};
 pub use verify::{Problem, Totals, VerifyReport, verify};
+pub use wikitok_counts::Counts;

@@ -152,7 +152,7 @@ fn order(a: (f32, u64, u32), b: (f32, u64, u32)) -> Ordering {
 
 fn cosine(unit_query: &[f32], vector: &[f32]) -> f32 {
     let norm = dot(vector, vector).sqrt();
-    if norm == 0.0 { 0.0 } else { dot(unit_query, vector) / norm }
+    if norm == 0.0 { 0.0 } else { (dot(unit_query, vector) / norm).clamp(-1.0, 1.0) }
 }
 
 /// Eight sums side by side, which the compiler keeps in one register.

@@ -130,9 +130,10 @@ fn element() -> Arc<Field> {
 
 fn writer_properties() -> WriterProperties {
     let mut builder = properties(3);
-    for column in ["text", "tokens.list.element"] {
+    for column in [&["text"][..], &["tokens", "list", "element"]] {
         // The least and greatest text or id of a row group help no query and cost space.
-        builder = builder.set_column_statistics_enabled(ColumnPath::from(column), EnabledStatistics::None);
+        let column = ColumnPath::from(column.iter().map(ToString::to_string).collect::<Vec<_>>());
+        builder = builder.set_column_statistics_enabled(column, EnabledStatistics::None);
     }
     builder.build()
 }

@@ -98,7 +98,7 @@ fn element() -> Arc<Field> {
 }
 
 fn writer_properties() -> WriterProperties {
-    let embedding = ColumnPath::from("embedding.list.element");
+    let embedding = ColumnPath::from(["embedding", "list", "element"].map(str::to_owned).to_vec());
     properties(1)
         .set_column_encoding(embedding.clone(), Encoding::BYTE_STREAM_SPLIT)
         .set_column_statistics_enabled(embedding, EnabledStatistics::None)

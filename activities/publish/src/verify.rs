@@ -191,7 +191,7 @@ impl Check<'_> {
     async fn token_files(&mut self, manifest: &TokensManifest) -> Result<Option<Vec<u64>>, PublishError> {
         let key = keys::tokens_manifest(&manifest.shard, manifest.part)?;
         let (counts, quarantine) = (&manifest.counts, manifest.quarantine.as_ref());
-        let balanced = counts.check();
+        let balanced = counts.check().map_err(PublishError::from);
         self.note(&key, balanced)?;
         let rows = |file: Option<&FileEntry>| file.map_or(0, |file| file.rows);
         if rows(quarantine) != counts.quarantined_total() || rows(manifest.tokens.as_ref()) != counts.articles
@@ -199,7 +199,7 @@ impl Check<'_> {
             self.problem(&key, "counts other articles or bad records than its files have rows");
         }
         if let Some(file) = quarantine {
-            self.file(file, content::check_quarantine).await?;
+            self.file(file, |bytes, rows| content::check_quarantine(&bytes, rows)).await?;
         }
         let Some(file) = &manifest.tokens else { return Ok(Some(Vec::new())) };
         let (tokens, characters) = (counts.tokens, counts.characters);

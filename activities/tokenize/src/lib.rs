@@ -1,4 +1,4 @@
-//! A tokenizer turns text into the token ids that OpenAI's `tiktoken` gives for it, only faster.
+//! A tokenizer turns text into the token ids that `tiktoken` gives for it, only faster.
 //!
 //! Equal ids, always: text is ordinary text, also where it spells `<|endoftext|>`, as in tiktoken's
 //! `encode_ordinary`. The work is done by [`splintr`], chosen by measurement; its merging is `n log n`, so

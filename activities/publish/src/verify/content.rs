@@ -138,7 +138,7 @@ fn check_unit(page_id: u64, passage: u32, vector: &[f32]) -> Result<(), Wrong> {
 }
 
 /// Checks a quarantine file: a JSON object on each line.
-pub(super) fn check_quarantine(bytes: Bytes, rows: u64) -> Result<(), Wrong> {
+pub(super) fn check_quarantine(bytes: &[u8], rows: u64) -> Result<(), Wrong> {
     let lines = bytes.split(|&byte| byte == b'\n').filter(|line| !line.is_empty());
     let mut found = 0;
     for line in lines {

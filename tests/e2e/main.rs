@@ -1,0 +1,13 @@
+//! The programs as users run them, against a real Temporal server and the real model.
+//!
+//! `tools/test` builds the programs, starts one server with workers for the suite, and says where it is in
+//! `TEMPORAL_ADDRESS`. Tests that kill their server or workers start their own.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+mod commands;
+mod edge;
+mod harness;
+mod kill;
+mod layouts;
+mod mistakes;
+mod readers;
