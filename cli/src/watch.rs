@@ -72,7 +72,7 @@ fn ended_badly(id: &str, link: &str, error: &WorkflowGetResultError) -> anyhow::
             other => (None, other.to_string()),
         },
         WorkflowGetResultError::Cancelled { details } => {
-            let progress = details.deserialize::<DumpProgress>().ok().flatten().unwrap_or_default();
+            let progress = details.deserialize::<DumpProgress>().unwrap_or_default();
             return Ok(Report::new(id, link, &DumpProgress { status: Status::Cancelled, ..progress }));
         }
         other => (None, other.to_string()),

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use temporalio_client::envconfig::{ConfigError, LoadClientConfigProfileOptions};
 use temporalio_client::errors::{ClientConnectError, ClientNewError};
-use temporalio_client::{Client, ClientOptions, Connection, ConnectionOptions, RetryOptions};
+use temporalio_client::{Client, ClientOptions, Connection, ConnectionOptions, RetryOptions, Url};
 
 /// A result is offered to the server for this long. The SDK's own 10 seconds would drop a finished part when
 /// the server restarts, and have it done again.
@@ -64,12 +64,10 @@ impl Connector {
 
     /// The same, but at the address of a server of our own, whatever the environment says.
     pub fn local(address: &str) -> Result<Self, ConnectError> {
-        let options = LoadClientConfigProfileOptions::builder().disable_file(true).disable_env(true).build();
-        let (mut connection, client) =
-            ClientOptions::load_from_config(options).map_err(|error| configuration(&error))?;
-        connection.target =
+        let target: Url =
             address.parse().map_err(|error| ConnectError::Configuration(format!("`{address}`: {error}")))?;
-        Ok(Self { connection, client })
+        let connection = ConnectionOptions::new(target).build();
+        Ok(Self { connection, client: ClientOptions::new("default").build() })
     }
 
     /// The address, for messages.

@@ -24,6 +24,7 @@ use crate::{ShardWorkflow, names, options};
 /// publishing. What was committed stays, and starting the run again goes on from there.
 #[workflow]
 pub struct DumpWorkflow {
+    input: DumpInput,
     progress: DumpProgress,
 }
 
@@ -34,12 +35,14 @@ type Outcome = Result<ShardProgress, ShardFailure>;
 impl DumpWorkflow {
     #[init]
     fn new(_context: &WorkflowContextView, input: DumpInput) -> Self {
-        Self { progress: DumpProgress { output: input.run.output, ..input.done } }
+        let progress = DumpProgress { output: input.run.output.clone(), ..input.done.clone() };
+        Self { input, progress }
     }
 
     /// The workflow's body.
     #[run(name = "DumpWorkflow")]
-    pub async fn run(context: &mut WorkflowContext<Self>, input: DumpInput) -> WorkflowResult<DumpProgress> {
+    pub async fn run(context: &mut WorkflowContext<Self>) -> WorkflowResult<DumpProgress> {
+        let input = context.state(|s| s.input.clone());
         let outcome = work(context, &input).await;
         let status = match &outcome {
             Ok(()) if context.state(|s| s.progress.counts.quarantined_total() > 0) => {

@@ -23,6 +23,7 @@ use crate::{names, options};
 /// still being read. Ends with a failure of the first part that fails for good, after those in flight ended.
 #[workflow]
 pub struct ShardWorkflow {
+    input: ShardInput,
     progress: ShardProgress,
 }
 
@@ -33,15 +34,13 @@ type Outcome<T> = Result<T, ActivityExecutionError>;
 impl ShardWorkflow {
     #[init]
     fn new(_context: &WorkflowContextView, input: ShardInput) -> Self {
-        Self { progress: input.done }
+        Self { progress: input.done.clone(), input }
     }
 
     /// The workflow's body.
     #[run(name = "ShardWorkflow")]
-    pub async fn run(
-        context: &mut WorkflowContext<Self>,
-        input: ShardInput,
-    ) -> WorkflowResult<ShardProgress> {
+    pub async fn run(context: &mut WorkflowContext<Self>) -> WorkflowResult<ShardProgress> {
+        let input = context.state(|s| s.input.clone());
         let outcome = work(context, &input).await;
         let progress = context.state(|s| s.progress.clone());
         match outcome {

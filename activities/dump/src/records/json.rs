@@ -218,8 +218,8 @@ fn string_end(bytes: &[u8], mut at: usize) -> Option<usize> {
     }
 }
 
-/// The bytes that a string's content means. A surrogate without its pair, which UTF-8 cannot hold, becomes
-/// U+FFFD, as tiktoken makes it.
+/// The bytes that a string's content means. A surrogate without its pair is refused: it is no character,
+/// and putting another in its place would lose something without a word.
 pub(super) fn unescape(mut raw: &[u8]) -> Result<Vec<u8>, &'static str> {
     let mut bytes = Vec::with_capacity(raw.len());
     while let Some(escape) = memchr(b'\\', raw) {
@@ -256,7 +256,7 @@ fn unescape_unicode<'a>(raw: &'a [u8], bytes: &mut Vec<u8>) -> Result<&'a [u8], 
         code = 0x1_0000 + ((first - 0xd800) << 10) + (second - 0xdc00);
         rest = after;
     }
-    let character = char::from_u32(code).unwrap_or(char::REPLACEMENT_CHARACTER);
+    let character = char::from_u32(code).ok_or("has a surrogate without its pair")?;
     bytes.extend_from_slice(character.encode_utf8(&mut [0; 4]).as_bytes());
     Ok(rest)
 }
@@ -323,10 +323,12 @@ mod tests {
     }
 
     #[test]
-    fn surrogates_pair_or_are_replaced() {
+    fn surrogates_pair_or_are_refused() {
         let text = |raw: &str| unescape(raw.as_bytes()).map(|bytes| String::from_utf8(bytes).unwrap());
         assert_eq!(text(r"a\ud83d\ude00b").unwrap(), "a\u{1f600}b");
-        assert_eq!(text(r"a\ud83db\udc00\ud83d\ud83d\ude00").unwrap(), "a\u{fffd}b\u{fffd}\u{fffd}\u{1f600}");
+        for lone in [r"a\ud83db", r"\udc00", r"\ud83d\ud83d\ude00", r"\ud83d"] {
+            assert!(text(lone).is_err(), "{lone}");
+        }
         assert!(text(r"\ud83").is_err() && text(r"\x").is_err() && text("\\").is_err());
     }
 
