@@ -166,7 +166,8 @@ struct Part {
     number: u32,
     counts: Counts,
     tokens: TokenPartWriter,
-    quarantine: Vec<u8>,
+    /// The quarantine file so far.
+    bad: Vec<u8>,
 }
 
 impl Part {
@@ -176,7 +177,7 @@ impl Part {
             number: input.part,
             counts: Counts::default(),
             tokens: TokenPartWriter::new(TokenPartOptions::default())?,
-            quarantine: Vec::new(),
+            bad: Vec::new(),
         })
     }
 
@@ -187,12 +188,27 @@ impl Part {
             Record::Filtered(reason) => {
                 *self.counts.filtered.entry(reason.as_str().to_owned()).or_default() += 1;
             }
-            Record::Quarantined(record) => self.take_bad(&record),
+            Record::Quarantined(BadRecord { offset, page_id, reason, message }) => {
+                self.quarantine(reason.as_str(), Some(offset), page_id, &message);
+            }
         }
         Ok(())
     }
 
+    /// Writes an article, or quarantines it when it is the article itself that cannot be written.
     fn take_article(&mut self, article: Article, tokenizer: &Tokenizer) -> Result<(), PartError> {
+        let page_id = article.page_id;
+        match self.write(article, tokenizer) {
+            Ok(()) => self.counts.articles += 1,
+            Err(error) if error.kind() == ErrorKind::BadInput => {
+                self.quarantine("cannot_be_written", None, Some(page_id), &error.to_string());
+            }
+            Err(error) => return Err(error),
+        }
+        Ok(())
+    }
+
+    fn write(&mut self, article: Article, tokenizer: &Tokenizer) -> Result<(), PartError> {
         let tokens = tokenizer.encode_ordinary(&article.text)?;
         self.tokens.push(&TokenRow {
             page_id: article.page_id,
@@ -202,22 +218,21 @@ impl Part {
             text: article.text,
             tokens,
         })?;
-        self.counts.articles += 1;
         Ok(())
     }
 
-    fn take_bad(&mut self, record: &BadRecord) {
-        let reason = record.reason.as_str();
+    /// `offset` counts decompressed bytes from the start of the part's range.
+    fn quarantine(&mut self, reason: &str, offset: Option<u64>, page_id: Option<u64>, message: &str) {
         let line = json!({
             "shard": self.shard,
             "part": self.number,
-            "offset": record.offset,
-            "page_id": record.page_id,
+            "offset": offset,
+            "page_id": page_id,
             "reason": reason,
-            "message": record.message,
+            "message": message,
         });
-        self.quarantine.extend(line.to_string().into_bytes());
-        self.quarantine.push(b'\n');
+        self.bad.extend(line.to_string().into_bytes());
+        self.bad.push(b'\n');
         *self.counts.quarantined.entry(reason.to_owned()).or_default() += 1;
     }
 
@@ -230,7 +245,7 @@ impl Part {
         self.counts.tokens = self.tokens.tokens();
         self.counts.characters = self.tokens.characters();
         let rows = self.counts.quarantined_total();
-        let quarantine = QuarantinePart { bytes: Bytes::from(self.quarantine), rows };
+        let quarantine = QuarantinePart { bytes: Bytes::from(self.bad), rows };
         let tokens = self.tokens.finish()?;
         Ok(Made { counts: self.counts, tokens, quarantine, identity, outcome, engine })
     }
