@@ -29,6 +29,7 @@ classified!(wikitok_embed::EmbedError);
 
 /// The failure that an error becomes: its whole chain of causes as the message, its kind as the type, and
 /// not retryable unless its kind is.
+#[allow(clippy::needless_pass_by_value, reason = "it is what `map_err` hands over")]
 pub(crate) fn failure(error: impl Classified) -> ActivityError {
     failed(error.kind(), chain(&error))
 }

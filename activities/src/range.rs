@@ -151,5 +151,5 @@ fn digest(source: &dyn ReadAt, from: u64, to: u64) -> Result<String, DumpError> 
         hash.update(&chunk);
         at += chunk.len() as u64;
     }
-    Ok(hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
+    Ok(wikitok_publish::hexadecimal(&hash.finalize()))
 }

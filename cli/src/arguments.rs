@@ -11,8 +11,8 @@ use wikitok_worker::environment;
 /// Turns Wikipedia dumps into token ids and embedding vectors, durably.
 ///
 /// A run is a Temporal workflow: it survives the loss of any process, and is seen in Temporal's Web UI.
-/// The connection to Temporal is configured by TEMPORAL_ADDRESS, TEMPORAL_NAMESPACE, TEMPORAL_API_KEY,
-/// TEMPORAL_TLS_* or a `temporal.toml`; nothing of it is repeated here but the profile.
+/// The connection to Temporal is configured by `TEMPORAL_ADDRESS`, `TEMPORAL_NAMESPACE`,
+/// `TEMPORAL_API_KEY`, `TEMPORAL_TLS_*` or a `temporal.toml`; nothing of it is repeated here but the profile.
 ///
 /// Exit codes: 0 done, 1 done with quarantined records, 2 failed.
 #[derive(Debug, Parser)]
@@ -134,7 +134,7 @@ pub(crate) struct StartArguments {
     #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u32).range(2..=3600))]
     pub(crate) heartbeat_timeout: u32,
     /// What runs the model, with --local: `cpu`, `cuda` or `cuda:N`.
-    #[arg(long, env = environment::DEVICE, default_value = "cpu")]
+    #[arg(long, env = environment::DEVICE, hide_env_values = true, default_value = "cpu")]
     pub(crate) device: Device,
 }
 
@@ -160,7 +160,7 @@ pub(crate) struct DoctorArguments {
     #[arg(long)]
     pub(crate) output: Option<String>,
     /// The device to check: `cpu`, `cuda` or `cuda:N`.
-    #[arg(long, env = environment::DEVICE, default_value = "cpu")]
+    #[arg(long, env = environment::DEVICE, hide_env_values = true, default_value = "cpu")]
     pub(crate) device: Device,
 }
 
@@ -177,6 +177,6 @@ pub(crate) struct DevArguments {
     #[arg(long)]
     pub(crate) db: Option<PathBuf>,
     /// What runs the model: `cpu`, `cuda` or `cuda:N`.
-    #[arg(long, env = environment::DEVICE, default_value = "cpu")]
+    #[arg(long, env = environment::DEVICE, hide_env_values = true, default_value = "cpu")]
     pub(crate) device: Device,
 }

@@ -71,6 +71,5 @@ fn vectors_fingerprint(tokens_fingerprint: &str, embedding: &Embedding) -> Strin
 }
 
 fn digest(value: &serde_json::Value) -> String {
-    let digest = Sha256::digest(value.to_string().as_bytes());
-    digest.iter().map(|byte| format!("{byte:02x}")).collect()
+    wikitok_publish::hexadecimal(&Sha256::digest(value.to_string().as_bytes()))
 }

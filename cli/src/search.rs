@@ -47,10 +47,11 @@ pub(crate) async fn run(arguments: &SearchArguments, format: Format) -> anyhow::
         })
         .collect();
     output::show(format, &found, |found| {
-        found
-            .iter()
-            .map(|hit| format!("{:>3}  {:.3}  {}  {}\n", hit.rank, hit.score, printable(&hit.title), hit.url))
-            .collect()
+        output::lines(
+            found.iter().map(|hit| {
+                format!("{:>3}  {:.3}  {}  {}", hit.rank, hit.score, printable(&hit.title), hit.url)
+            }),
+        )
     })?;
     Ok(ExitCode::SUCCESS)
 }

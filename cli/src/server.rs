@@ -103,7 +103,7 @@ fn command(database: &Path, ports: Ports) -> anyhow::Result<Command> {
     })?;
     let mut command = Command::new(program);
     command
-        .args(["server", "start-dev", "--ip", "127.0.0.1", "--log-level", "error"])
+        .args(["server", "start-dev", "--ip", "127.0.0.1", "--log-level", "never"])
         .args(["--port", &ports.server.to_string(), "--ui-port", &ports.ui.to_string()])
         .arg("--db-filename")
         .arg(database)

@@ -19,13 +19,12 @@ pub(crate) async fn run(uri: &str, format: Format) -> anyhow::Result<ExitCode> {
 
 fn text(report: &VerifyReport) -> String {
     let totals = &report.totals;
-    let mut text = String::new();
-    for problem in &report.problems {
-        text.push_str(&format!("✖ {}: {}\n", printable(&problem.key), printable(&problem.problem)));
-    }
+    let problems = report.problems.iter();
+    let problems =
+        problems.map(|found| format!("✖ {}: {}", printable(&found.key), printable(&found.problem)));
     let verdict = if report.is_whole() { "✔ whole" } else { "✖ not whole" };
-    text.push_str(&format!(
-        "{verdict}: {} shards, {} parts, {} files, {:.1} MB, {} articles, {} tokens, {} vectors\n",
+    let summary = format!(
+        "{verdict}: {} shards, {} parts, {} files, {:.1} MB, {} articles, {} tokens, {} vectors",
         totals.shards,
         totals.parts,
         totals.files,
@@ -33,6 +32,6 @@ fn text(report: &VerifyReport) -> String {
         thousands(totals.counts.articles),
         thousands(totals.counts.tokens),
         thousands(totals.counts.vectors),
-    ));
-    text
+    );
+    output::lines(problems.chain([summary]))
 }

@@ -52,7 +52,7 @@ async fn result(temporal: &Temporal, id: &str) -> anyhow::Result<Report> {
             Ok(progress) => return Ok(Report::new(id, &link, &progress)),
             Err(WorkflowGetResultError::NotFound(_)) => return Err(unknown_run(id)),
             Err(WorkflowGetResultError::Rpc(status)) => status,
-            Err(error) => return ended_badly(id, &link, &error),
+            Err(error) => return Ok(ended_badly(id, &link, &error)),
         };
         let since = *away.get_or_insert_with(Instant::now);
         if since.elapsed() > AWAY_FOR {
@@ -63,7 +63,7 @@ async fn result(temporal: &Temporal, id: &str) -> anyhow::Result<Report> {
 }
 
 /// The report of a run that did not end well, from what it left as details.
-fn ended_badly(id: &str, link: &str, error: &WorkflowGetResultError) -> anyhow::Result<Report> {
+fn ended_badly(id: &str, link: &str, error: &WorkflowGetResultError) -> Report {
     let (progress, why) = match error {
         WorkflowGetResultError::Failed(failure) => match &**failure {
             IncomingError::Application(application) => {
@@ -73,11 +73,11 @@ fn ended_badly(id: &str, link: &str, error: &WorkflowGetResultError) -> anyhow::
         },
         WorkflowGetResultError::Cancelled { details } => {
             let progress = details.deserialize::<DumpProgress>().unwrap_or_default();
-            return Ok(Report::new(id, link, &DumpProgress { status: Status::Cancelled, ..progress }));
+            return Report::new(id, link, &DumpProgress { status: Status::Cancelled, ..progress });
         }
         other => (None, other.to_string()),
     };
-    Ok(Report::failed(id, link, &progress.unwrap_or_default(), why))
+    Report::failed(id, link, &progress.unwrap_or_default(), why)
 }
 
 /// Shows progress for ever.
@@ -139,7 +139,7 @@ impl View {
             thousands(counts.vectors),
         );
         if progress.shards_failed > 0 {
-            line.push_str(&format!(", {} shards failed", progress.shards_failed));
+            line = format!("{line}, {} shards failed", progress.shards_failed);
         }
         if let Some(queue) = missing {
             line.push_str(&waiting_for(queue));
@@ -241,7 +241,8 @@ fn table(runs: &[Listed]) -> String {
         return "no runs".to_owned();
     }
     let width = runs.iter().map(|run| run.run_id.len()).max().unwrap_or_default();
-    runs.iter().map(|run| format!("{:width$}  {}\n", run.run_id, run.status.replace('_', " "))).collect()
+    let line = |run: &Listed| format!("{:width$}  {}", run.run_id, run.status.replace('_', " "));
+    output::lines(runs.iter().map(line))
 }
 
 pub(crate) async fn cancel(id: &str, profile: Option<String>, format: Format) -> anyhow::Result<ExitCode> {

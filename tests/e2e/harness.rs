@@ -116,7 +116,7 @@ pub(crate) fn assert_same(left: &Path, right: &Path) {
 
 /// Waits until something holds; fails when it does not within a minute.
 pub(crate) fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(60);
+    let deadline = Instant::now() + Duration::from_mins(1);
     while !holds() {
         assert!(Instant::now() < deadline, "waited a minute until {what}");
         std::thread::sleep(Duration::from_millis(20));

@@ -3,6 +3,7 @@
 //! `tools/test` builds the programs, starts one server with workers for the suite, and says where it is in
 //! `TEMPORAL_ADDRESS`. Tests that kill their server or workers start their own.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+#![allow(clippy::print_stderr, reason = "what a test says is read when it fails")]
 
 mod commands;
 mod edge;

@@ -1,6 +1,5 @@
 //! `wikitok-worker`: polls one task queue, or several, until it is told to stop.
 
-use std::collections::BTreeSet;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -11,8 +10,8 @@ use wikitok_worker::{ConnectError, Connector, Queue, RunError, WorkerConfig, env
 
 /// Polls task queues and does what they ask: one Deployment for each queue on a cluster.
 ///
-/// The connection to Temporal is configured by TEMPORAL_ADDRESS, TEMPORAL_NAMESPACE, TEMPORAL_API_KEY,
-/// TEMPORAL_TLS_* or a `temporal.toml`. Waits for a server that is not there yet. On SIGTERM it takes no new
+/// The connection to Temporal is configured by `TEMPORAL_ADDRESS`, `TEMPORAL_NAMESPACE`,
+/// `TEMPORAL_API_KEY`, `TEMPORAL_TLS_*` or a `temporal.toml`. Waits for a server that is not there yet. On SIGTERM it takes no new
 /// work, finishes what it can within --grace, hands the rest back, and exits with 0; a second signal ends it
 /// at once.
 #[derive(Debug, Parser)]
@@ -30,7 +29,7 @@ struct Arguments {
     slots: Option<usize>,
     /// What runs the model of the `gpu` queue: `cpu`, `cuda` or `cuda:N`.
     #[cfg(feature = "gpu")]
-    #[arg(long, env = environment::DEVICE, default_value = "cpu")]
+    #[arg(long, env = environment::DEVICE, hide_env_values = true, default_value = "cpu")]
     device: wikitok_embed::Device,
     /// Threads that the model may use [default: one for each core].
     #[cfg(feature = "gpu")]
@@ -77,7 +76,7 @@ async fn serve(arguments: &Arguments) -> anyhow::Result<()> {
 fn config(arguments: &Arguments) -> WorkerConfig {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     WorkerConfig {
-        queues: BTreeSet::from_iter(arguments.queues.iter().copied()),
+        queues: arguments.queues.iter().copied().collect(),
         cpu_slots: arguments.slots.unwrap_or(cores),
         #[cfg(feature = "gpu")]
         embedder: wikitok_embed::EmbedderOptions {

@@ -67,7 +67,9 @@ pub async fn run(client: Client, config: &WorkerConfig, stop: CancellationToken)
     let running = futures_util::future::try_join_all(workers.iter_mut().map(Worker::run));
     let stopping = async {
         stop.cancelled().await;
-        handles.iter().for_each(|shutdown| shutdown());
+        for shutdown in &handles {
+            shutdown();
+        }
         std::future::pending::<()>().await;
     };
     tokio::select! {

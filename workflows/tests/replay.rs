@@ -34,7 +34,10 @@ async fn every_stored_history_replays() {
     let files = histories();
     let names: Vec<String> = files.iter().map(|f| f.file_stem().unwrap().to_string_lossy().into()).collect();
     for workflow in ["dump", "shard-bzip2", "shard-gzip", "dump-failed"] {
-        assert!(names.iter().any(|name| name.starts_with(workflow)), "no history of `{workflow}` in {names:?}");
+        assert!(
+            names.iter().any(|name| name.starts_with(workflow)),
+            "no history of `{workflow}` in {names:?}"
+        );
     }
     for file in files {
         let replayed = replay(&std::fs::read(&file).unwrap()).await;

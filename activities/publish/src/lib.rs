@@ -44,7 +44,7 @@ pub use manifests::{
     ShardSummary, TokensManifest, VectorsInput, VectorsManifest,
 };
 pub use nearest::{Hit, nearest};
-pub use part::EncodedPart;
+pub use part::{EncodedPart, hexadecimal};
 pub use read::{Text, TextBatches, read_texts};
 pub use run::publish_run;
 pub use seal::seal_shard;
