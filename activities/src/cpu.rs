@@ -14,7 +14,7 @@ use wikitok_workflows::contract::{
 
 use crate::failure::{failed, failure};
 use crate::tokenize::{self, Tokenizers};
-use crate::{plan, seal};
+use crate::{plan, pulse, seal};
 
 /// Reads, tokenizes and publishes.
 #[derive(Default)]
@@ -27,27 +27,30 @@ impl CpuActivities {
     /// Finds the shards of a snapshot and claims the output for the run.
     ///
     /// Input: the run, and the first shard to return. Output: how many shards there are, and a page of them.
-    /// Idempotent: claims for the same run again. Heartbeats nothing; it takes seconds. Fails for good when
+    /// Idempotent: claims for the same run again. Heartbeats while it waits for storage. Fails for good when
     /// the snapshot is not there any more or the output belongs to another run.
     #[activity(name = "plan_snapshot")]
     pub async fn plan_snapshot(
-        _context: ActivityContext,
+        context: ActivityContext,
         input: PlanSnapshotInput,
     ) -> Result<SnapshotPlan, ActivityError> {
-        plan::claim_output(&input.run).await?;
-        plan::snapshot_page(&input).await
+        let planning = async {
+            plan::claim_output(&input.run).await?;
+            plan::snapshot_page(&input).await
+        };
+        pulse::alive(&context, planning).await
     }
 
     /// Decides how a shard is cut into parts, from its size and its first bytes.
     ///
-    /// Idempotent: writes nothing. Heartbeats nothing. Fails for good when the file has changed since the run
+    /// Idempotent: writes nothing. Heartbeats while it waits for storage. Fails for good when the file has changed since the run
     /// was planned, is empty, or is compressed in no known way.
     #[activity(name = "plan_shard")]
     pub async fn plan_shard(
-        _context: ActivityContext,
+        context: ActivityContext,
         input: PlanShardInput,
     ) -> Result<ShardPlan, ActivityError> {
-        plan::shard(&input).await
+        pulse::alive(&context, plan::shard(&input)).await
     }
 
     /// Reads one range of a shard, tokenizes its articles and commits them as a part.
@@ -66,27 +69,30 @@ impl CpuActivities {
 
     /// Shows that the parts of a shard fit together and are all there, and writes the shard's manifest.
     ///
-    /// Idempotent: writes the same bytes again. Heartbeats nothing. Fails for good when parts do not meet, a
+    /// Idempotent: writes the same bytes again. Heartbeats while it waits for storage. Fails for good when parts do not meet, a
     /// checksum over the whole file is wrong, or counts do not add up.
     #[activity(name = "seal_shard")]
-    pub async fn seal_shard(_context: ActivityContext, input: SealShardInput) -> Result<(), ActivityError> {
-        seal::shard(&input).await
+    pub async fn seal_shard(context: ActivityContext, input: SealShardInput) -> Result<(), ActivityError> {
+        pulse::alive(&context, seal::shard(&input)).await
     }
 
     /// Writes the manifest of the run over those of its shards, then `_SUCCESS`.
     ///
-    /// Idempotent: writes the same bytes again. Heartbeats nothing. Fails for good when a shard is missing or
+    /// Idempotent: writes the same bytes again. Heartbeats while it waits for storage. Fails for good when a shard is missing or
     /// counts do not add up.
     #[activity(name = "publish_run")]
-    pub async fn publish_run(_context: ActivityContext, input: PublishRunInput) -> Result<(), ActivityError> {
-        let output = Location::open(&input.run.output).map_err(failure)?;
-        let owner = plan::owner(&input.run)?;
-        let manifest = wikitok_publish::publish_run(&output, &owner, input.shards).await.map_err(failure)?;
-        if manifest.counts != input.counts {
-            let message =
-                format!("the workflow counted {:?}, the manifests {:?}", input.counts, manifest.counts);
-            return Err(failed(ErrorKind::Bug, message));
-        }
-        output.clear_unfinished().await.map_err(failure)
+    pub async fn publish_run(context: ActivityContext, input: PublishRunInput) -> Result<(), ActivityError> {
+        pulse::alive(&context, publish(&input)).await
     }
+}
+
+async fn publish(input: &PublishRunInput) -> Result<(), ActivityError> {
+    let output = Location::open(&input.run.output).map_err(failure)?;
+    let owner = plan::owner(&input.run)?;
+    let manifest = wikitok_publish::publish_run(&output, &owner, input.shards).await.map_err(failure)?;
+    if manifest.counts == input.counts {
+        return Ok(());
+    }
+    let message = format!("the workflow counted {:?}, the manifests {:?}", input.counts, manifest.counts);
+    Err(failed(ErrorKind::Bug, message))
 }

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use temporalio_macros::activities;
 use temporalio_sdk::activities::{ActivityContext, ActivityError};
-use wikitok_embed::{EmbedError, Embedder, EmbedderOptions, ModelIdentity};
+use wikitok_embed::{Device, EmbedError, Embedder, EmbedderOptions, ModelIdentity};
 use wikitok_publish::{
     EncodedPart, Format, PublishError, Text, TokensManifest, VectorCounts, VectorPartOptions,
     VectorPartWriter, VectorsInput, VectorsManifest,
@@ -15,6 +15,7 @@ use wikitok_publish::{
 use wikitok_store::{ErrorKind, Location};
 use wikitok_workflows::contract::{EmbedPartInput, EmbeddedPart, Run};
 
+use crate::committed;
 use crate::failure::{Classified, failed, failure};
 use crate::pulse::{self, Pulse};
 
@@ -46,7 +47,11 @@ impl Classified for PartError {
 impl GpuActivities {
     /// Loads the model. Fails when it, the inference library or the device is not there.
     pub async fn load(options: EmbedderOptions) -> Result<Self, EmbedError> {
-        let device = options.device.to_string();
+        // Which of several like devices it was makes no difference to the vectors.
+        let device = match options.device {
+            Device::Cuda(_) => "cuda".to_owned(),
+            Device::Cpu => options.device.to_string(),
+        };
         let loading = tokio::task::spawn_blocking(move || Embedder::load(&options)).await;
         let embedder = loading.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))?;
         let versions = BTreeMap::from([
@@ -75,7 +80,7 @@ impl GpuActivities {
         let fingerprint = self.check(&input.run)?;
         let output = Location::open(&input.run.output).map_err(failure)?;
         let tokens = tokens_of(&output, &input).await?;
-        if let Some(vectors) = committed(&output, &input, &tokens, &fingerprint).await? {
+        if let Some(vectors) = made_before(&output, &input, &tokens, &fingerprint).await? {
             tracing::info!(shard = input.shard, part = input.part, "already committed");
             return Ok(EmbeddedPart { vectors });
         }
@@ -92,7 +97,8 @@ impl GpuActivities {
             counts: VectorCounts { vectors },
             vectors: None,
         };
-        wikitok_publish::commit_vectors(&output, manifest, &part).await.map_err(failure)?;
+        let commit = wikitok_publish::commit_vectors(&output, manifest, &part);
+        pulse::alive(&context, async { commit.await.map_err(failure) }).await?;
         Ok(EmbeddedPart { vectors })
     }
 }
@@ -198,19 +204,17 @@ fn made_of(tokens: &TokensManifest) -> VectorsInput {
 }
 
 /// How many vectors are there already, if they were made of these tokens with this configuration.
-async fn committed(
+async fn made_before(
     output: &Location,
     input: &EmbedPartInput,
     tokens: &TokensManifest,
     fingerprint: &str,
 ) -> Result<Option<u64>, ActivityError> {
     let manifest = wikitok_publish::committed_vectors(output, &input.shard, input.part).await;
-    let Some(manifest) = manifest.map_err(failure)? else { return Ok(None) };
+    let Some(manifest) = committed::readable(manifest)? else { return Ok(None) };
     let same = manifest.fingerprint == fingerprint && manifest.input == made_of(tokens);
     let there = match &manifest.vectors {
-        Some(file) => {
-            output.head(&file.key).await.map_err(failure)?.is_some_and(|found| found.bytes == file.bytes)
-        }
+        Some(file) => committed::is_intact(output, file).await?,
         None => true,
     };
     Ok((same && there).then_some(manifest.counts.vectors))

@@ -8,6 +8,7 @@
 //! than the heartbeat timeout. All of them write whole objects whose bytes depend on their input alone, so
 //! that it does not matter which attempt was the last.
 
+mod committed;
 mod failure;
 mod pulse;
 

@@ -36,6 +36,21 @@ impl Pulse {
     }
 }
 
+/// Waits for storage, and heartbeats meanwhile: it may take long, and says nothing while it does.
+pub(crate) async fn alive<T>(
+    context: &ActivityContext,
+    work: impl Future<Output = Result<T, ActivityError>>,
+) -> Result<T, ActivityError> {
+    tokio::pin!(work);
+    let mut look = tokio::time::interval(LOOK_EVERY);
+    loop {
+        tokio::select! {
+            done = &mut work => return done,
+            _ = look.tick() => context.record_heartbeat(Beat::default()).await?,
+        }
+    }
+}
+
 /// Runs `work` on a blocking thread, and heartbeats for as long as it moves. Work that was asked to stop
 /// returns nothing.
 pub(crate) async fn blocking<T: Send + 'static, E: Classified>(

@@ -20,6 +20,8 @@ use crate::plan;
 
 /// Bytes read at once for a digest.
 const DIGEST_CHUNK: u64 = 4 << 20;
+/// How far beyond its range a part's last record may go on: the longest line is 96 MiB, of text that compresses.
+const OVERRUN: u64 = 32 << 20;
 
 /// How the part after this one goes on, and the proof that they meet: what the manifest calls `next`.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
@@ -37,6 +39,8 @@ pub(crate) struct Range {
     pub(crate) input: RangeInput,
     file: String,
     planned: ByteRange,
+    /// The checkpoint that it begins at, as stored.
+    start: Bytes,
 }
 
 /// Finds the range of a part: by arithmetic where parts are cut anywhere, else from the checkpoint that the
@@ -48,40 +52,40 @@ pub(crate) async fn open(
 ) -> Result<Range, ActivityError> {
     let shard = &input.shard;
     let range_bytes = input.run.configuration.range_bytes;
-    let (planned, range) = match input.parts {
+    let (planned, range, start) = match input.parts {
         Some(_) => blocks(shard.bytes, range_bytes, input.part),
         None => stream(output, input, range_bytes).await?,
     };
     let object = LocationObject::new(source, &plan::file_of(shard), Handle::current());
     let file = shard.key.rsplit('/').next().unwrap_or(&shard.key).to_owned();
-    Ok(Range { source: Arc::new(object), input: range, file, planned })
+    Ok(Range { source: Arc::new(object), input: range, file, planned, start })
 }
 
-fn blocks(bytes: u64, range_bytes: u64, part: u32) -> (ByteRange, RangeInput) {
+fn blocks(bytes: u64, range_bytes: u64, part: u32) -> (ByteRange, RangeInput, Bytes) {
     let range = match wikitok_dump::plan_ranges(Compression::Bzip2, bytes, range_bytes) {
         RangePlan::SideBySide { ranges } => ranges.get(part as usize).copied(),
         RangePlan::InSequence { .. } => None,
     };
     let range = range.unwrap_or(ByteRange { from: bytes, to: bytes });
-    (range, RangeInput::Blocks(range))
+    (range, RangeInput::Blocks(range), Bytes::new())
 }
 
 async fn stream(
     output: &Location,
     input: &TokenizePartInput,
     range_bytes: u64,
-) -> Result<(ByteRange, RangeInput), ActivityError> {
-    let start = match input.part {
-        0 => None,
+) -> Result<(ByteRange, RangeInput, Bytes), ActivityError> {
+    let (start, stored) = match input.part {
+        0 => (None, Bytes::new()),
         part => {
             let key = checkpoint_key(&input.shard.name, part)?;
-            let bytes = output.get(&key).await.map_err(failure)?;
-            Some(Checkpoint::from_bytes(&bytes).map_err(failure)?)
+            let stored = output.get(&key).await.map_err(failure)?;
+            (Some(Checkpoint::from_bytes(&stored).map_err(failure)?), stored)
         }
     };
     let from = start.as_ref().map_or(0, Checkpoint::compressed_offset);
     let to = from.saturating_add(range_bytes).min(input.shard.bytes);
-    Ok((ByteRange { from, to }, RangeInput::Stream { start, consume_bytes: range_bytes }))
+    Ok((ByteRange { from, to }, RangeInput::Stream { start, consume_bytes: range_bytes }, stored))
 }
 
 /// Where the checkpoint lies from which `part` is read.
@@ -128,7 +132,7 @@ impl Range {
             _ => to,
         };
         let (file, file_bytes) = (self.file.clone(), self.source.len());
-        Ok(RangeIdentity { file, file_bytes, from, to, sha256: digest(&*self.source, from, to)? })
+        Ok(RangeIdentity { file, file_bytes, from, to, sha256: self.digest(from, to)? })
     }
 
     /// Whether the bytes that `before` was made of are those that are there now.
@@ -136,20 +140,20 @@ impl Range {
         let same_place = before.file == self.file
             && before.file_bytes == self.source.len()
             && before.from == self.planned.from;
-        Ok(same_place && digest(&*self.source, before.from, before.to)? == before.sha256)
+        Ok(same_place && self.digest(before.from, before.to)? == before.sha256)
     }
-}
 
-fn digest(source: &dyn ReadAt, from: u64, to: u64) -> Result<String, DumpError> {
-    let mut hash = Sha256::new();
-    let mut at = from;
-    while at < to {
-        let chunk = source.read_at(at, DIGEST_CHUNK.min(to - at) as usize)?;
-        if chunk.is_empty() {
-            break;
+    fn digest(&self, from: u64, to: u64) -> Result<String, DumpError> {
+        let mut hash = Sha256::new_with_prefix(&self.start);
+        let (mut at, end) = (from, to.saturating_add(OVERRUN));
+        while at < end {
+            let chunk = self.source.read_at(at, DIGEST_CHUNK.min(end - at) as usize)?;
+            if chunk.is_empty() {
+                break;
+            }
+            hash.update(&chunk);
+            at += chunk.len() as u64;
         }
-        hash.update(&chunk);
-        at += chunk.len() as u64;
+        Ok(wikitok_publish::hexadecimal(&hash.finalize()))
     }
-    Ok(wikitok_publish::hexadecimal(&hash.finalize()))
 }

@@ -16,6 +16,7 @@ use wikitok_store::{ErrorKind, Location};
 use wikitok_tokenize::{Encoding, TokenizeError, Tokenizer};
 use wikitok_workflows::contract::{TokenizePartInput, TokenizedPart};
 
+use crate::committed;
 use crate::failure::{Classified, failed, failure};
 use crate::plan;
 use crate::pulse::{self, Pulse};
@@ -79,7 +80,7 @@ pub(crate) async fn part(
     let source = plan::open_unchanged(&input.run, &input.shard).await?;
     let output = Location::open(&input.run.output).map_err(failure)?;
     let range = Arc::new(range::open(source, &output, &input).await?);
-    if let Some(done) = committed(context, &output, &input, range.clone()).await? {
+    if let Some(done) = made_before(context, &output, &input, range.clone()).await? {
         tracing::info!(shard = input.shard.name, part = input.part, "already committed");
         return Ok(done);
     }
@@ -87,23 +88,23 @@ pub(crate) async fn part(
     let made = pulse::blocking(context, move |pulse| make(pulse, &range, &asked, &tokenizers)).await?;
     // A file that changed while it was read has given us some of each.
     plan::open_unchanged(&input.run, &input.shard).await?;
-    commit(&output, &input, made).await
+    pulse::alive(context, commit(&output, &input, made)).await
 }
 
 /// The part, if it was committed before from these bytes with this configuration, whole and with what the
 /// next one needs.
-async fn committed(
+async fn made_before(
     context: &ActivityContext,
     output: &Location,
     input: &TokenizePartInput,
     range: Arc<Range>,
 ) -> Result<Option<TokenizedPart>, ActivityError> {
     let manifest = wikitok_publish::committed_tokens(output, &input.shard.name, input.part).await;
-    let Some(manifest) = manifest.map_err(failure)? else { return Ok(None) };
+    let Some(manifest) = committed::readable(manifest)? else { return Ok(None) };
     let Ok(next) = serde_json::from_value::<Next>(manifest.next.clone()) else { return Ok(None) };
     let same =
         manifest.fingerprint == input.run.tokens_fingerprint && manifest.snapshot == input.run.snapshot;
-    if !same || !files_there(output, &manifest, &next).await? {
+    if !same || !files_intact(output, &manifest, &next).await? {
         return Ok(None);
     }
     let identity = manifest.input.clone();
@@ -115,14 +116,13 @@ async fn committed(
     Ok(still.await?.then_some(TokenizedPart { counts: manifest.counts, last }))
 }
 
-async fn files_there(
+async fn files_intact(
     output: &Location,
     manifest: &TokensManifest,
     next: &Next,
 ) -> Result<bool, ActivityError> {
     for file in manifest.tokens.iter().chain(&manifest.quarantine) {
-        let found = output.head(&file.key).await.map_err(failure)?;
-        if found.is_none_or(|found| found.bytes != file.bytes) {
+        if !committed::is_intact(output, file).await? {
             return Ok(false);
         }
     }

@@ -100,7 +100,7 @@ const START_EXAMPLES: &str = "Examples:
 pub(crate) struct StartArguments {
     /// The snapshot: `<wiki>-YYYYMMDD`, or `<wiki>-YYYY`, `<wiki>-YYYYMM` or `<wiki>-latest` for the newest
     /// complete one that matches.
-    #[arg(long)]
+    #[arg(long, value_parser = snapshot_query)]
     pub(crate) dump: SnapshotQuery,
     /// Where the dumps lie: a directory with upstream's `other/` tree, or one of its `cirrus_search_index` and
     /// `cirrussearch` directories.
@@ -110,7 +110,7 @@ pub(crate) struct StartArguments {
     #[arg(long)]
     pub(crate) output: String,
     /// Tokenizer encoding: `cl100k_base` or `o200k_base`.
-    #[arg(long, default_value_t = Encoding::default())]
+    #[arg(long, default_value_t = Encoding::default(), value_parser = encoding)]
     pub(crate) encoding: Encoding,
     /// Make token ids only, no embedding vectors.
     #[arg(long)]
@@ -138,6 +138,18 @@ pub(crate) struct StartArguments {
     pub(crate) device: Device,
 }
 
+fn snapshot_query(text: &str) -> Result<SnapshotQuery, String> {
+    text.parse().map_err(|error: wikitok_dump::DumpError| with_hint(&error, error.hint()))
+}
+
+fn encoding(text: &str) -> Result<Encoding, String> {
+    text.parse().map_err(|error: wikitok_tokenize::TokenizeError| with_hint(&error, error.hint()))
+}
+
+fn with_hint(error: &impl std::error::Error, hint: Option<String>) -> String {
+    hint.map_or_else(|| error.to_string(), |hint| format!("{error}\nhint: {hint}"))
+}
+
 /// Arguments of `search`.
 #[derive(Args, Debug)]
 pub(crate) struct SearchArguments {
@@ -146,8 +158,8 @@ pub(crate) struct SearchArguments {
     /// What to look for, in words.
     pub(crate) words: String,
     /// How many articles to show.
-    #[arg(short, default_value_t = 5)]
-    pub(crate) k: usize,
+    #[arg(short, default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..))]
+    pub(crate) k: u16,
 }
 
 /// Arguments of `doctor`.

@@ -19,6 +19,7 @@ use wikitok_workflows::contract::{DumpInput, DumpProgress, Run, ShardProgress, S
 use wikitok_workflows::{DumpWorkflow, ShardWorkflow, names};
 
 use crate::error::Hinted;
+use crate::output;
 
 /// A poll lasts a minute; who has not polled for this long is gone.
 const POLLER_IS_GONE_AFTER: Duration = Duration::from_secs(75);
@@ -57,21 +58,20 @@ impl Temporal {
         format!("{}/namespaces/{}/workflows/{id}", self.ui.trim_end_matches('/'), self.namespace)
     }
 
-    /// Registers the search attributes that runs set. It is no error when they are there.
-    pub(crate) async fn register_search_attributes(&self) -> anyhow::Result<()> {
+    /// Registers the search attributes that runs set. It is no error when they are there, nor when this client
+    /// may not register any: an administrator may have done it, and if not, the server says so at the start.
+    pub(crate) async fn register_search_attributes(&self) {
         let keyword = IndexedValueType::Keyword as i32;
         let request = AddSearchAttributesRequest {
             search_attributes: names::SEARCH_ATTRIBUTES.map(|name| (name.to_owned(), keyword)).into(),
             namespace: self.namespace.clone(),
         };
-        let added =
-            self.client.connection().operator_service().add_search_attributes(request.into_request()).await;
-        match added {
-            Err(status) if status.code() != Code::AlreadyExists => Err(anyhow::Error::from(status))
-                .with_context(|| {
-                    format!("cannot register search attributes in the namespace `{}`", self.namespace)
-                }),
-            _ => Ok(()),
+        let mut service = self.client.connection().operator_service();
+        if let Err(status) = service.add_search_attributes(request.into_request()).await
+            && status.code() != Code::AlreadyExists
+        {
+            let (namespace, why) = (&self.namespace, status.message());
+            output::remark(&format!("cannot register search attributes in `{namespace}`: {why}"));
         }
     }
 

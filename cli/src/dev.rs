@@ -3,14 +3,13 @@
 use std::process::ExitCode;
 
 use anyhow::Context;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use wikitok_worker::{Connector, Queue, home};
 
 use crate::arguments::DevArguments;
 use crate::client::Temporal;
-use crate::output;
 use crate::server::{Ports, Server};
-use crate::workers::Workers;
+use crate::{output, workers};
 
 pub(crate) async fn run(arguments: &DevArguments) -> anyhow::Result<ExitCode> {
     let database = arguments.db.clone().unwrap_or_else(|| home::directory().join("dev").join("temporal.db"));
@@ -23,10 +22,22 @@ pub(crate) async fn run(arguments: &DevArguments) -> anyhow::Result<ExitCode> {
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     let ports = Ports { server: arguments.port, ui: arguments.ui_port };
     let mut server = Server::start(&database, ports).await?;
+    let outcome = on_server(&mut server, ports, arguments, &mut terminate, &mut interrupt).await;
+    server.stop().await?;
+    outcome.map(|()| ExitCode::SUCCESS)
+}
+
+async fn on_server(
+    server: &mut Server,
+    ports: Ports,
+    arguments: &DevArguments,
+    terminate: &mut Signal,
+    interrupt: &mut Signal,
+) -> anyhow::Result<()> {
     let connector = Connector::local(&server.address())?;
-    let workers = Workers::start(&connector, &Queue::ALL, arguments.device).await?;
+    let ready = workers::prepare(&connector, &Queue::ALL, arguments.device).await?;
     let temporal = Temporal::connect(&connector, Some(server.ui())).await?;
-    temporal.register_search_attributes().await?;
+    temporal.register_search_attributes().await;
     output::remark(&format!(
         "Temporal 127.0.0.1:{}\nWeb UI {}\nworkers for `workflow`, `cpu` and `gpu`; stop with Ctrl-C",
         ports.server,
@@ -39,7 +50,5 @@ pub(crate) async fn run(arguments: &DevArguments) -> anyhow::Result<ExitCode> {
             error = server.ended() => Err(error),
         }
     };
-    let outcome = workers.serve(until_stopped).await;
-    server.stop().await?;
-    outcome.map(|()| ExitCode::SUCCESS)
+    workers::serve(ready, until_stopped).await
 }

@@ -1,6 +1,6 @@
 //! What goes to stdout: data, and nothing else.
 
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 
 use serde::Serialize;
 
@@ -19,8 +19,11 @@ pub(crate) fn show<T: Serialize>(
     if !line.ends_with('\n') {
         line.push('\n');
     }
-    std::io::stdout().lock().write_all(line.as_bytes())?;
-    Ok(())
+    match std::io::stdout().lock().write_all(line.as_bytes()) {
+        // Whoever reads, `head` for one, has had enough.
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
+        written => Ok(written?),
+    }
 }
 
 /// Writes a remark to stderr.

@@ -32,7 +32,7 @@ pub(crate) async fn run(arguments: &SearchArguments, format: Format) -> anyhow::
     }
     let words = arguments.words.clone();
     let query = tokio::task::spawn_blocking(move || embed(&words)).await??;
-    let hits = wikitok_publish::nearest(&location, &query, arguments.k).await?;
+    let hits = wikitok_publish::nearest(&location, &query, usize::from(arguments.k)).await?;
     let wiki = owner.snapshot.split_once('-').map_or(owner.snapshot.as_str(), |(wiki, _)| wiki);
     let found: Vec<Found> = hits
         .into_iter()

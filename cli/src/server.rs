@@ -1,5 +1,6 @@
 //! Temporal's development server, as a child of this process, for `dev` and `start --local`.
 
+use std::fs::{File, TryLockError};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::path::Path;
 use std::process::Stdio;
@@ -28,6 +29,8 @@ pub(crate) struct Ports {
 pub(crate) struct Server {
     child: Child,
     ports: Ports,
+    /// Held for as long as the server runs: two servers on one database would take it from each other.
+    _lock: File,
 }
 
 /// Two ports that nothing listens on now.
@@ -46,8 +49,9 @@ impl Server {
         for port in [ports.server, ports.ui] {
             listen(port).map_err(|error| in_use(port, &error))?;
         }
-        let mut server =
-            Self { child: command(database, ports)?.spawn().context("cannot run `temporal`")?, ports };
+        let lock = lock(database)?;
+        let child = command(database, ports)?.spawn().context("cannot run `temporal`")?;
+        let mut server = Self { child, ports, _lock: lock };
         server.wait_until_ready().await?;
         Ok(server)
     }
@@ -93,6 +97,21 @@ impl Server {
             tokio::time::sleep(LOOK_EVERY).await;
         }
         anyhow::bail!("the Temporal server did not answer within {} s", STARTS_WITHIN.as_secs())
+    }
+}
+
+fn lock(database: &Path) -> anyhow::Result<File> {
+    let path = database.with_extension("lock");
+    let file = File::create(&path).with_context(|| format!("cannot write `{}`", path.display()))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => {
+            let message = format!("another server uses the database `{}`", database.display());
+            Err(Hinted::new(message, "use that server, stop it, or choose another --db").into())
+        }
+        Err(TryLockError::Error(error)) => {
+            Err(error).with_context(|| format!("cannot lock `{}`", path.display()))
+        }
     }
 }
 

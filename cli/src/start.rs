@@ -4,14 +4,15 @@ use std::process::ExitCode;
 
 use serde::Serialize;
 use temporalio_client::{WorkflowDescribeOptions, WorkflowExecutionStatus};
+use tokio::signal::unix::{SignalKind, signal};
 use wikitok_worker::{Connector, Queue};
 
 use crate::arguments::{Format, StartArguments};
 use crate::client::Temporal;
+use crate::error::Hinted;
 use crate::preflight::{self, Planned};
 use crate::server::{self, Server};
-use crate::workers::Workers;
-use crate::{output, watch};
+use crate::{output, watch, workers};
 
 /// What `start` without --watch says.
 #[derive(Serialize)]
@@ -32,13 +33,13 @@ pub(crate) async fn run(
         return local(arguments, &planned, format).await;
     }
     let temporal = Temporal::from_environment(profile).await?;
-    start(&temporal, &planned).await?;
+    let before = start(&temporal, &planned).await?;
     if arguments.watch {
         return watch::until_end(&temporal, &planned.id, format).await;
     }
     let started = Started {
         run_id: planned.id.clone(),
-        status: "started",
+        status: before,
         output: planned.run.output.clone(),
         web_ui: temporal.link(&planned.id),
     };
@@ -51,13 +52,14 @@ pub(crate) async fn run(
     Ok(ExitCode::SUCCESS)
 }
 
-/// Starts the run on a connection, saying so on stderr.
-async fn start(temporal: &Temporal, planned: &Planned) -> anyhow::Result<()> {
-    temporal.register_search_attributes().await?;
-    let again = ended_well(temporal, &planned.id).await && !is_published(planned).await?;
-    temporal.start(&planned.run, &planned.id, again).await?;
+/// Starts the run on a connection, saying so on stderr. Returns whether it is `started` or was `done` before.
+async fn start(temporal: &Temporal, planned: &Planned) -> anyhow::Result<&'static str> {
+    temporal.register_search_attributes().await;
+    let ended = ended_well(temporal, &planned.id).await;
+    let done = ended && is_published(planned).await?;
+    temporal.start(&planned.run, &planned.id, ended && !done).await?;
     output::remark(&format!("run {}\nWeb UI {}", planned.id, temporal.link(&planned.id)));
-    Ok(())
+    Ok(if done { "done" } else { "started" })
 }
 
 /// Whether Temporal remembers the run as completed. Its output may have been removed since.
@@ -81,16 +83,38 @@ async fn local(arguments: &StartArguments, planned: &Planned, format: Format) ->
     let directory = tempfile::tempdir()?;
     let ports = server::free_ports()?;
     let server = Server::start(&directory.path().join("temporal.db"), ports).await?;
+    let outcome = on_server(&server, arguments, planned, format).await;
+    server.stop().await?;
+    outcome
+}
+
+async fn on_server(
+    server: &Server,
+    arguments: &StartArguments,
+    planned: &Planned,
+    format: Format,
+) -> anyhow::Result<ExitCode> {
+    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     let connector = Connector::local(&server.address())?;
     let mut queues = vec![Queue::Workflow, Queue::Cpu];
     queues.extend((!arguments.no_embed).then_some(Queue::Gpu));
-    let workers = Workers::start(&connector, &queues, arguments.device).await?;
+    let ready = workers::prepare(&connector, &queues, arguments.device).await?;
     let temporal = Temporal::connect(&connector, Some(server.ui())).await?;
     let watching = async {
         start(&temporal, planned).await?;
         watch::until_end(&temporal, &planned.id, format).await
     };
-    let outcome = workers.serve(watching).await;
-    server.stop().await?;
-    outcome
+    let until_stopped = async {
+        tokio::select! {
+            outcome = watching => outcome,
+            _ = terminate.recv() => Err(stopped()),
+            _ = interrupt.recv() => Err(stopped()),
+        }
+    };
+    workers::serve(ready, until_stopped).await
+}
+
+fn stopped() -> anyhow::Error {
+    Hinted::new("stopped before the end", "what is committed stays: the same command goes on from there")
+        .into()
 }

@@ -17,6 +17,7 @@ use wikitok_workflows::names;
 
 use crate::arguments::Format;
 use crate::client::{Temporal, unknown_run};
+use crate::error::Hinted;
 use crate::output::{self, thousands};
 use crate::report::Report;
 
@@ -48,13 +49,18 @@ async fn result(temporal: &Temporal, id: &str) -> anyhow::Result<Report> {
     let link = temporal.link(id);
     let mut away: Option<Instant> = None;
     loop {
+        let asked = Instant::now();
         let error = match temporal.result(id).await {
             Ok(progress) => return Ok(Report::new(id, &link, &progress)),
             Err(WorkflowGetResultError::NotFound(_)) => return Err(unknown_run(id)),
             Err(WorkflowGetResultError::Rpc(status)) => status,
             Err(error) => return Ok(ended_badly(id, &link, &error)),
         };
-        let since = *away.get_or_insert_with(Instant::now);
+        if asked.elapsed() > AWAY_FOR / 10 {
+            // It listened for a while, so it was back in between.
+            away = None;
+        }
+        let since = *away.get_or_insert(asked);
         if since.elapsed() > AWAY_FOR {
             return Err(error).context("lost the Temporal server; the run goes on when it is back");
         }
@@ -178,13 +184,7 @@ fn waiting_for(queue: Queue) -> String {
 
 pub(crate) async fn status(id: &str, profile: Option<String>, format: Format) -> anyhow::Result<ExitCode> {
     let temporal = Temporal::from_environment(profile).await?;
-    let described = temporal.handle(id).describe(WorkflowDescribeOptions::default()).await;
-    let running = match described {
-        Ok(run) => run.close_time().is_none(),
-        Err(WorkflowInteractionError::NotFound(_)) => return Err(unknown_run(id)),
-        Err(error) => return Err(error).with_context(|| format!("cannot ask after `{id}`")),
-    };
-    if !running {
+    if !is_running(&temporal, id).await? {
         let report = result(&temporal, id).await?;
         output::show(format, &report, Report::text)?;
         return Ok(ExitCode::SUCCESS);
@@ -203,6 +203,14 @@ pub(crate) async fn status(id: &str, profile: Option<String>, format: Format) ->
     }
     output::show(format, &Report::new(id, &temporal.link(id), &progress), Report::text)?;
     Ok(ExitCode::SUCCESS)
+}
+
+async fn is_running(temporal: &Temporal, id: &str) -> anyhow::Result<bool> {
+    match temporal.handle(id).describe(WorkflowDescribeOptions::default()).await {
+        Ok(run) => Ok(run.close_time().is_none()),
+        Err(WorkflowInteractionError::NotFound(_)) => Err(unknown_run(id)),
+        Err(error) => Err(error).with_context(|| format!("cannot ask after `{id}`")),
+    }
 }
 
 /// A run in a list.
@@ -247,6 +255,9 @@ fn table(runs: &[Listed]) -> String {
 
 pub(crate) async fn cancel(id: &str, profile: Option<String>, format: Format) -> anyhow::Result<ExitCode> {
     let temporal = Temporal::from_environment(profile).await?;
+    if !is_running(&temporal, id).await? {
+        return Err(Hinted::new(format!("`{id}` has ended"), format!("see `wikitok-cli status {id}`")).into());
+    }
     match temporal.handle(id).cancel(WorkflowCancelOptions::default()).await {
         Ok(()) => {}
         Err(WorkflowInteractionError::NotFound(_)) => return Err(unknown_run(id)),

@@ -44,7 +44,7 @@ impl ConnectError {
         let hint = match self {
             Self::Configuration(_) => "check TEMPORAL_PROFILE, TEMPORAL_CONFIG_FILE and the file they name",
             Self::Unreachable { .. } => {
-                "start one with `wikitok-cli dev`, set TEMPORAL_ADDRESS, or add `--local` to run without one"
+                "start one with `wikitok-cli dev`, set TEMPORAL_ADDRESS, or let `start --local` bring its own"
             }
             Self::Client(_) => return None,
         };

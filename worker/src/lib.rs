@@ -13,4 +13,4 @@ pub mod telemetry;
 
 pub use connection::{ConnectError, Connector};
 pub use queue::Queue;
-pub use run::{RunError, WorkerConfig, run};
+pub use run::{RunError, WorkerConfig, Workers};

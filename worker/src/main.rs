@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::Parser;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
-use wikitok_worker::{ConnectError, Connector, Queue, RunError, WorkerConfig, environment};
+use wikitok_worker::{ConnectError, Connector, Queue, RunError, WorkerConfig, Workers, environment};
 
 /// Polls task queues and does what they ask: one Deployment for each queue on a cluster.
 ///
@@ -69,7 +69,11 @@ async fn serve(arguments: &Arguments) -> anyhow::Result<()> {
         client = connect(&connector) => client,
         () = stop.cancelled() => return Ok(()),
     };
-    wikitok_worker::run(client, &config(arguments), stop).await?;
+    let workers = Workers::prepare(&client, &config(arguments)).await?;
+    for queue in &arguments.queues {
+        tracing::info!(queue = queue.task_queue(), "polling");
+    }
+    workers.run(stop).await?;
     Ok(())
 }
 

@@ -50,31 +50,43 @@ pub enum RunError {
     Sdk(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
 
-/// Polls the queues until `stop` is cancelled and what was begun is finished or handed back.
-///
-/// Not `Send`: workflows run on the task that calls this.
-pub async fn run(client: Client, config: &WorkerConfig, stop: CancellationToken) -> Result<(), RunError> {
-    let telemetry = TelemetryOptions::builder().build();
-    let runtime = RuntimeOptions::builder().telemetry_options(telemetry).build().map_err(sdk)?;
-    let runtime = Runtime::from_current_tokio(runtime).map_err(sdk)?;
-    let mut workers = Vec::new();
-    for queue in &config.queues {
-        let options = options(*queue, config).await?;
-        workers.push(Worker::new(&runtime, client.clone(), options).map_err(sdk)?);
-        tracing::info!(queue = queue.task_queue(), "polling");
-    }
-    let handles: Vec<_> = workers.iter().map(Worker::shutdown_handle).collect();
-    let running = futures_util::future::try_join_all(workers.iter_mut().map(Worker::run));
-    let stopping = async {
-        stop.cancelled().await;
-        for shutdown in &handles {
-            shutdown();
+/// Workers that have all they need, the model included, and poll once they are run.
+pub struct Workers {
+    workers: Vec<Worker>,
+    _runtime: Runtime,
+}
+
+impl Workers {
+    /// Loads what the queues need.
+    pub async fn prepare(client: &Client, config: &WorkerConfig) -> Result<Self, RunError> {
+        let telemetry = TelemetryOptions::builder().build();
+        let runtime = RuntimeOptions::builder().telemetry_options(telemetry).build().map_err(sdk)?;
+        let runtime = Runtime::from_current_tokio(runtime).map_err(sdk)?;
+        let mut workers = Vec::new();
+        for queue in &config.queues {
+            let options = options(*queue, config).await?;
+            workers.push(Worker::new(&runtime, client.clone(), options).map_err(sdk)?);
         }
-        std::future::pending::<()>().await;
-    };
-    tokio::select! {
-        ended = running => ended.map(drop).map_err(sdk),
-        () = stopping => unreachable!("waits for ever after the shutdown was asked for"),
+        Ok(Self { workers, _runtime: runtime })
+    }
+
+    /// Polls until `stop` is cancelled and what was begun is finished or handed back.
+    ///
+    /// Not `Send`: workflows run on the task that calls this.
+    pub async fn run(mut self, stop: CancellationToken) -> Result<(), RunError> {
+        let handles: Vec<_> = self.workers.iter().map(Worker::shutdown_handle).collect();
+        let running = futures_util::future::try_join_all(self.workers.iter_mut().map(Worker::run));
+        let stopping = async {
+            stop.cancelled().await;
+            for shutdown in &handles {
+                shutdown();
+            }
+            std::future::pending::<()>().await;
+        };
+        tokio::select! {
+            ended = running => ended.map(drop).map_err(sdk),
+            () = stopping => unreachable!("waits for ever after the shutdown was asked for"),
+        }
     }
 }
 

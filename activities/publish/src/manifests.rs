@@ -55,7 +55,8 @@ pub struct RangeIdentity {
     pub from: u64,
     /// The compressed byte after the last; the next range's `from`.
     pub to: u64,
-    /// The sha256 of the compressed bytes of the range.
+    /// The sha256 of all that the part depends on: the checkpoint that it begins at, where it has one, then the
+    /// compressed bytes from `from` to 32 MiB beyond `to`, because its last record may go on there.
     pub sha256: String,
 }
 
