@@ -89,7 +89,8 @@ impl CpuActivities {
 async fn publish(input: &PublishRunInput) -> Result<(), ActivityError> {
     let output = Location::open(&input.run.output).map_err(failure)?;
     let owner = plan::owner(&input.run)?;
-    let manifest = wikitok_publish::publish_run(&output, &owner, input.shards).await.map_err(failure)?;
+    let shards = plan::first_shards(&input.run, input.shards).await?;
+    let manifest = wikitok_publish::publish_run(&output, &owner, &shards).await.map_err(failure)?;
     if manifest.counts == input.counts {
         return Ok(());
     }

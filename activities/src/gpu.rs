@@ -147,6 +147,8 @@ impl GpuActivities {
 
 /// Texts embedded together: enough for batches of like length, few enough to hold in memory.
 const TEXTS_AT_ONCE: usize = 2048;
+/// The same in bytes, for texts that are out of the ordinary.
+const BYTES_AT_ONCE: usize = 64 << 20;
 
 /// Embeds all texts of a part in their order; false when it was asked to stop.
 fn embed_texts(
@@ -159,7 +161,9 @@ fn embed_texts(
     let mut done = 0;
     for batch in wikitok_publish::read_texts(bytes)? {
         window.extend(batch?);
-        if window.len() >= TEXTS_AT_ONCE && !embed_window(pulse, embedder, &mut window, &mut done, part)? {
+        let held: usize = window.iter().map(|text| text.text.len()).sum();
+        let full = window.len() >= TEXTS_AT_ONCE || held >= BYTES_AT_ONCE;
+        if full && !embed_window(pulse, embedder, &mut window, &mut done, part)? {
             return Ok(false);
         }
     }

@@ -37,6 +37,9 @@ pub fn conflict(before: &RunOwner, run: &Run) -> Option<String> {
     if before.tokens_fingerprint != run.tokens_fingerprint {
         return Some(format!("it was made with another configuration: {}", before.configuration));
     }
+    if before.vectors_fingerprint.is_some() && run.vectors_fingerprint.is_none() {
+        return Some("it holds vectors, so it cannot become one without".to_owned());
+    }
     if before.vectors_fingerprint.is_some() && before.vectors_fingerprint != run.vectors_fingerprint {
         return Some("it holds vectors made with another configuration".to_owned());
     }
@@ -79,6 +82,12 @@ async fn find(run: &Run) -> Result<Snapshot, ActivityError> {
     let message =
         format!("`{}` was in the {} layout and is now in the {layout} one", run.snapshot, run.layout);
     Err(failed(ErrorKind::BadInput, message))
+}
+
+/// Names of the first shards of the run's snapshot: those that it is made of.
+pub(crate) async fn first_shards(run: &Run, count: u32) -> Result<Vec<String>, ActivityError> {
+    let snapshot = find(run).await?;
+    Ok(snapshot.shards.into_iter().take(count as usize).map(|shard| shard.name).collect())
 }
 
 fn shard_of(file: &ShardFile) -> Shard {

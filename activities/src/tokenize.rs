@@ -49,7 +49,16 @@ pub(crate) enum PartError {
     Tokenize(#[from] TokenizeError),
     #[error(transparent)]
     Publish(#[from] PublishError),
+    #[error(
+        "{bad} of the first {documents} records are bad: this is not a dump, or not a whole one; first: {first}"
+    )]
+    TooManyBad { bad: u64, documents: u64, first: String },
 }
+
+/// A part may have so many bad records, whatever its size, before it is taken for damaged.
+const BAD_RECORDS_ALLOWED: u64 = 1000;
+/// Beyond them, one in so many.
+const ONE_BAD_IN: u64 = 10;
 
 impl Classified for PartError {
     fn kind(&self) -> ErrorKind {
@@ -57,6 +66,7 @@ impl Classified for PartError {
             Self::Dump(error) => error.kind(),
             Self::Tokenize(error) => error.kind(),
             Self::Publish(error) => error.kind(),
+            Self::TooManyBad { .. } => ErrorKind::BadInput,
         }
     }
 }
@@ -102,8 +112,9 @@ async fn made_before(
     let manifest = wikitok_publish::committed_tokens(output, &input.shard.name, input.part).await;
     let Some(manifest) = committed::readable(manifest)? else { return Ok(None) };
     let Ok(next) = serde_json::from_value::<Next>(manifest.next.clone()) else { return Ok(None) };
-    let same =
-        manifest.fingerprint == input.run.tokens_fingerprint && manifest.snapshot == input.run.snapshot;
+    let same = manifest.fingerprint == input.run.tokens_fingerprint
+        && manifest.snapshot == input.run.snapshot
+        && manifest.limit == input.limit;
     if !same || !files_intact(output, &manifest, &next).await? {
         return Ok(None);
     }
@@ -146,6 +157,7 @@ fn make(
     while !limit_reached {
         let Some(record) = reader.next()? else { break };
         part.take(record, &tokenizer)?;
+        part.check_budget()?;
         pulse.beat(part.counts.documents);
         if pulse.stopped() {
             return Ok(None);
@@ -221,6 +233,17 @@ impl Part {
         Ok(())
     }
 
+    /// One bad record never ends a run, but a flood of them does.
+    fn check_budget(&self) -> Result<(), PartError> {
+        let (bad, documents) = (self.counts.quarantined_total(), self.counts.documents);
+        if bad <= BAD_RECORDS_ALLOWED || bad * ONE_BAD_IN <= documents {
+            return Ok(());
+        }
+        let first = self.bad.split(|&byte| byte == b'\n').next().unwrap_or_default();
+        let first = String::from_utf8_lossy(first).into_owned();
+        Err(PartError::TooManyBad { bad, documents, first })
+    }
+
     /// `offset` counts decompressed bytes from the start of the part's range.
     fn quarantine(&mut self, reason: &str, offset: Option<u64>, page_id: Option<u64>, message: &str) {
         let line = json!({
@@ -271,6 +294,7 @@ async fn commit(
         counts: made.counts.clone(),
         tokens: None,
         quarantine: None,
+        limit: input.limit,
         limit_reached,
         next,
     };

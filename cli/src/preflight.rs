@@ -2,6 +2,7 @@
 
 use anyhow::Context;
 use wikitok_activities::plan;
+use wikitok_dump::Snapshot;
 use wikitok_store::Location;
 use wikitok_workflows::contract::Run;
 
@@ -13,6 +14,7 @@ use crate::error::Hinted;
 pub(crate) struct Planned {
     pub(crate) run: Run,
     pub(crate) id: String,
+    pub(crate) snapshot: Snapshot,
     pub(crate) output: Location,
 }
 
@@ -31,5 +33,5 @@ pub(crate) async fn check(arguments: &StartArguments) -> anyhow::Result<Planned>
     if arguments.local && !arguments.no_embed {
         wikitok_embed::inspect_model(&wikitok_worker::home::model())?;
     }
-    Ok(Planned { run, id, output })
+    Ok(Planned { run, id, snapshot, output })
 }

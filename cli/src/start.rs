@@ -1,10 +1,13 @@
 //! `start`: begins a run, or attaches to the one that exists.
 
+use std::collections::BTreeMap;
 use std::process::ExitCode;
 
 use serde::Serialize;
 use temporalio_client::{WorkflowDescribeOptions, WorkflowExecutionStatus};
 use tokio::signal::unix::{SignalKind, signal};
+use wikitok_publish::{RunManifest, keys};
+use wikitok_store::Location;
 use wikitok_worker::{Connector, Queue};
 
 use crate::arguments::{Format, StartArguments};
@@ -68,14 +71,32 @@ async fn ended_well(temporal: &Temporal, id: &str) -> bool {
     described.is_ok_and(|run| run.status() == WorkflowExecutionStatus::Completed)
 }
 
-/// Whether the output is whole, and this run's.
+/// Whether the output is whole as far as sizes tell, and made from the shards that are at the source now.
+/// Where it is not, the run is run again, which redoes only what is missing or other than it was.
 async fn is_published(planned: &Planned) -> anyhow::Result<bool> {
-    let owner = wikitok_publish::read_owner(&planned.output).await?;
-    let ours = owner.is_some_and(|owner| {
-        owner.tokens_fingerprint == planned.run.tokens_fingerprint
-            && owner.vectors_fingerprint == planned.run.vectors_fingerprint
-    });
-    Ok(ours && planned.output.head(wikitok_publish::keys::SUCCESS).await?.is_some())
+    if planned.output.head(keys::SUCCESS).await?.is_none() {
+        return Ok(false);
+    }
+    let Some(manifest) = wikitok_publish::read_run(&planned.output).await? else { return Ok(false) };
+    let ours = manifest.fingerprints.tokens == planned.run.tokens_fingerprint
+        && manifest.fingerprints.vectors == planned.run.vectors_fingerprint;
+    Ok(ours && is_of_source(&manifest, planned) && is_there(&manifest, &planned.output).await?)
+}
+
+fn is_of_source(manifest: &RunManifest, planned: &Planned) -> bool {
+    let made: Vec<_> = manifest.shards.iter().map(|shard| (&shard.shard, shard.input.bytes)).collect();
+    let there: Vec<_> = planned.snapshot.shards.iter().map(|shard| (&shard.name, shard.bytes)).collect();
+    // A limit may have ended the run before the last shard.
+    let all = planned.run.configuration.limit.is_some() || made.len() == there.len();
+    all && there.starts_with(&made)
+}
+
+async fn is_there(manifest: &RunManifest, output: &Location) -> anyhow::Result<bool> {
+    let mut sizes = BTreeMap::new();
+    for folder in ["tokens", "vectors", "quarantine"] {
+        sizes.extend(output.list(folder).await?.into_iter().map(|object| (object.key, object.bytes)));
+    }
+    Ok(manifest.files.iter().all(|file| sizes.get(&file.key) == Some(&file.bytes)))
 }
 
 /// Runs with a server and workers of its own, which end with it.

@@ -8,8 +8,11 @@ use anyhow::Context;
 use futures_util::StreamExt;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
-use temporalio_client::errors::{WorkflowGetResultError, WorkflowInteractionError, WorkflowQueryError};
-use temporalio_client::{WorkflowCancelOptions, WorkflowDescribeOptions, WorkflowListOptions};
+use temporalio_client::errors::{WorkflowGetResultError, WorkflowInteractionError};
+use temporalio_client::{
+    WorkflowCancelOptions, WorkflowDescribeOptions, WorkflowExecution, WorkflowExecutionStatus,
+    WorkflowListOptions,
+};
 use temporalio_common::error::IncomingError;
 use wikitok_worker::Queue;
 use wikitok_workflows::contract::{DumpProgress, Status};
@@ -21,7 +24,9 @@ use crate::error::Hinted;
 use crate::output::{self, thousands};
 use crate::report::Report;
 
-const LOOK_EVERY: Duration = Duration::from_secs(1);
+const LOOK_EVERY: Duration = Duration::from_millis(500);
+/// A worker that is there answers sooner.
+const ANSWERS_WITHIN: Duration = Duration::from_secs(5);
 /// Without a terminal, progress is a line this often.
 const SAY_EVERY: Duration = Duration::from_secs(10);
 /// A server that is away longer than this is not waited for.
@@ -115,7 +120,7 @@ async fn missing_worker(temporal: &Temporal, progress: &DumpProgress) -> Option<
 /// Progress on stderr: a bar on a terminal, else a line now and then.
 struct View {
     bar: Option<ProgressBar>,
-    said: Instant,
+    said: Option<Instant>,
     last: String,
 }
 
@@ -130,7 +135,7 @@ impl View {
             bar.enable_steady_tick(Duration::from_millis(200));
             bar
         });
-        Self { bar, said: Instant::now(), last: String::new() }
+        Self { bar, said: None, last: String::new() }
     }
 
     fn show(&mut self, progress: &DumpProgress, missing: Option<Queue>) {
@@ -164,9 +169,12 @@ impl View {
     fn say(&mut self, line: String) {
         if let Some(bar) = &self.bar {
             bar.set_message(line);
-        } else if line != self.last && self.said.elapsed() >= SAY_EVERY {
+            return;
+        }
+        let due = self.said.is_none_or(|said| said.elapsed() >= SAY_EVERY);
+        if due && (line != self.last || self.said.is_none_or(|said| said.elapsed() >= 3 * SAY_EVERY)) {
             output::remark(&line);
-            self.said = Instant::now();
+            self.said = Some(Instant::now());
             self.last = line;
         }
     }
@@ -189,14 +197,16 @@ pub(crate) async fn status(id: &str, profile: Option<String>, format: Format) ->
         output::show(format, &report, Report::text)?;
         return Ok(ExitCode::SUCCESS);
     }
-    let progress = match temporal.progress(id).await {
-        Ok(progress) => progress,
-        Err(WorkflowQueryError::NotFound(_)) => return Err(unknown_run(id)),
-        Err(error) => {
-            let missing = missing_worker(&temporal, &DumpProgress::default()).await;
-            let why = missing.map_or_else(String::new, waiting_for);
-            return Err(error).with_context(|| format!("`{id}` does not answer{why}"));
-        }
+    let answer = tokio::time::timeout(ANSWERS_WITHIN, temporal.progress(id)).await;
+    let Ok(Ok(progress)) = answer else {
+        let missing = missing_worker(&temporal, &DumpProgress::default()).await;
+        let hint = missing.map_or_else(
+            || "look at the run in the Web UI".to_owned(),
+            |queue| format!("start `wikitok-worker --queue {queue}`"),
+        );
+        let why =
+            missing.map_or_else(String::new, |queue| format!(": no worker polls `{}`", queue.task_queue()));
+        return Err(Hinted::new(format!("`{id}` does not answer{why}"), hint).into());
     };
     if let Some(queue) = missing_worker(&temporal, &progress).await {
         output::remark(&format!("waiting{}", waiting_for(queue)));
@@ -232,16 +242,23 @@ pub(crate) async fn list(profile: Option<String>, format: Format) -> anyhow::Res
         let since = run.start_time().and_then(|time| time.duration_since(std::time::UNIX_EPOCH).ok());
         runs.push(Listed {
             run_id: run.id().to_owned(),
-            status: run
-                .search_attributes()
-                .get(&names::STATUS)
-                .unwrap_or_else(|| format!("{:?}", run.status())),
+            status: status_of(&run),
             started: since.map(|since| since.as_secs()),
             web_ui: temporal.link(run.id()),
         });
     }
     output::show(format, &runs, |runs| table(runs))?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// The status that the run gave itself, unless Temporal ended it without asking.
+fn status_of(run: &WorkflowExecution) -> String {
+    use WorkflowExecutionStatus::{Canceled, Completed, Failed, Running};
+    let own = run.search_attributes().get(&names::STATUS);
+    match run.status() {
+        Running | Completed | Failed | Canceled => own.unwrap_or_else(|| format!("{:?}", run.status())),
+        other => format!("{other:?}").to_lowercase(),
+    }
 }
 
 fn table(runs: &[Listed]) -> String {

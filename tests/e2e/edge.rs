@@ -82,6 +82,27 @@ fn check_shard(output: &Path, file: &Value, shard: &str) -> u64 {
 }
 
 #[test]
+fn a_flood_of_bad_records_fails_the_shard() {
+    let scratch = tempfile::tempdir().unwrap();
+    let directory = scratch.path().join("cirrussearch/20240101");
+    std::fs::create_dir_all(&directory).unwrap();
+    let shard = directory.join("floodwiki-20240101-cirrussearch-content.json.gz");
+    let mut gzip =
+        flate2::write::GzEncoder::new(std::fs::File::create(shard).unwrap(), flate2::Compression::fast());
+    std::io::Write::write_all(&mut gzip, "not a document\n".repeat(5000).as_bytes()).unwrap();
+    gzip.finish().unwrap();
+    let ended = run("floodwiki-latest", scratch.path(), &scratch.path().join("out"), &["--no-embed"]);
+    assert_eq!(
+        (ended.code, &ended.json["failed_shards"][0]["reason"]),
+        (2, &"bad_input".into()),
+        "{:#}",
+        ended.json
+    );
+    let message = ended.json["failed_shards"][0]["message"].as_str().unwrap();
+    assert!(message.contains("records are bad"), "{message}");
+}
+
+#[test]
 fn quarantined_records_make_exit_code_1() {
     let scratch = tempfile::tempdir().unwrap();
     let directory = scratch.path().join("cirrus_search_index/20260101/index_name=oddwiki_content");

@@ -107,6 +107,66 @@ fn a_limit_stops_after_so_many_articles() {
     }
 }
 
+/// A limit counts articles in the order of the dump, so what a shard gives decides what is asked of the next.
+#[test]
+fn a_limit_holds_through_a_failed_shard_and_its_repair() {
+    let scratch = tempfile::tempdir().unwrap();
+    let (source, broken, whole) =
+        (scratch.path().join("dump"), scratch.path().join("out"), scratch.path().join("whole"));
+    copy(&data("sample"), &source);
+    let shard =
+        "other/cirrus_search_index/20260920/index_name=enwiki_content/enwiki_content-20260920-00000.json.bz2";
+    let bytes = std::fs::read(source.join(shard)).unwrap();
+    std::fs::write(source.join(shard), &bytes[..bytes.len() / 2]).unwrap();
+    let arguments = ["--no-embed", "--limit", "20"];
+    let failed = run("enwiki-20260920", &source, &broken, &arguments);
+    assert_eq!((failed.code, &failed.json["articles"]), (2, &0.into()), "{:#}", failed.json);
+    std::fs::write(source.join(shard), bytes).unwrap();
+    let repaired = run("enwiki-20260920", &source, &broken, &arguments);
+    assert_eq!((repaired.code, &repaired.json["articles"]), (0, &20.into()), "{:#}", repaired.json);
+    assert_verified(&broken);
+    assert_eq!(run("enwiki-20260920", &data("sample"), &whole, &arguments).code, 0);
+    assert_same(&broken, &whole);
+}
+
+fn copy(from: &std::path::Path, to: &std::path::Path) {
+    for (name, bytes) in files(from) {
+        std::fs::create_dir_all(to.join(&name).parent().unwrap()).unwrap();
+        std::fs::write(to.join(name), bytes).unwrap();
+    }
+}
+
+#[test]
+fn a_finished_run_is_not_believed_when_its_output_or_source_is_another() {
+    let scratch = tempfile::tempdir().unwrap();
+    let (source, output) = (scratch.path().join("dump"), scratch.path().join("out"));
+    copy(&data("sample"), &source);
+    let first = run("enwiki-20260920", &source, &output, &["--no-embed"]);
+    let before = files(&output);
+
+    std::fs::remove_dir_all(output.join("tokens")).unwrap();
+    let again = run("enwiki-20260920", &source, &output, &["--no-embed"]);
+    assert_eq!((again.code, &again.json["run_id"]), (0, &first.json["run_id"]), "{:#}", again.json);
+    assert!(files(&output) == before, "the output is what it was");
+
+    // A part of the right size that is not the right part.
+    let part = output.join(before.keys().find(|key| key.starts_with("tokens")).unwrap());
+    let mut damaged = std::fs::read(&part).unwrap();
+    damaged[100] ^= 1;
+    std::fs::write(&part, damaged).unwrap();
+    std::fs::remove_file(output.join("_SUCCESS")).unwrap();
+    assert_eq!(run("enwiki-20260920", &source, &output, &["--no-embed"]).code, 0);
+    assert!(files(&output) == before, "the output is what it was");
+
+    let directory = source.join("other/cirrus_search_index/20260920/index_name=enwiki_content");
+    let shard = |n: u32| directory.join(format!("enwiki_content-20260920-0000{n}.json.bz2"));
+    std::fs::copy(shard(1), shard(0)).unwrap();
+    let changed = run("enwiki-20260920", &source, &output, &["--no-embed"]);
+    assert_eq!(changed.code, 0, "{:#} {}", changed.json, changed.stderr);
+    assert_ne!(changed.json["articles"], first.json["articles"]);
+    assert_verified(&output);
+}
+
 #[test]
 fn local_needs_no_server() {
     let scratch = tempfile::tempdir().unwrap();

@@ -4,12 +4,14 @@ use std::time::Duration;
 
 use temporalio_client::envconfig::{ConfigError, LoadClientConfigProfileOptions};
 use temporalio_client::errors::{ClientConnectError, ClientNewError};
+use temporalio_client::tonic::Code;
 use temporalio_client::{Client, ClientOptions, Connection, ConnectionOptions, RetryOptions, Url};
 
 /// A result is offered to the server for this long. The SDK's own 10 seconds would drop a finished part when
 /// the server restarts, and have it done again.
 const OFFER_RESULTS_FOR: Duration = Duration::from_mins(10);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+const TRY_AGAIN_EVERY: Duration = Duration::from_millis(100);
 
 /// Where Temporal is and how to talk to it.
 pub struct Connector {
@@ -25,13 +27,12 @@ pub enum ConnectError {
     #[error("cannot use the Temporal configuration: {0}")]
     Configuration(String),
     /// Nothing answers, or not as Temporal does.
-    #[error("no Temporal server answers at `{address}`")]
+    #[error("no Temporal server answers at `{address}`: {why}")]
     Unreachable {
         /// Where it was looked for.
         address: String,
-        /// Why.
-        #[source]
-        source: Box<ClientConnectError>,
+        /// Why, as the layer below all others says it.
+        why: String,
     },
     /// The client refused its options.
     #[error("cannot make a Temporal client")]
@@ -98,10 +99,10 @@ impl Connector {
         let mut options = self.connection.clone();
         options.connect_timeout = Some(CONNECT_TIMEOUT);
         options.retry_options = retry;
-        let connected = tokio::time::timeout(2 * CONNECT_TIMEOUT, Connection::connect(options)).await;
-        let connection = connected.unwrap_or_else(|_| Err(timed_out())).map_err(|source| {
-            ConnectError::Unreachable { address: self.address(), source: Box::new(source) }
-        })?;
+        let connected = tokio::time::timeout(2 * CONNECT_TIMEOUT, connect_once_ready(options)).await;
+        let connection = connected
+            .unwrap_or_else(|_| Err(timed_out()))
+            .map_err(|error| ConnectError::Unreachable { address: self.address(), why: deepest(&error) })?;
         Ok(Client::new(connection, self.client.clone())?)
     }
 }
@@ -109,6 +110,29 @@ impl Connector {
 /// The SDK's error cannot leave its thread, so it goes on as text.
 fn configuration(error: &ConfigError) -> ConnectError {
     ConnectError::Configuration(error.to_string())
+}
+
+/// Connects, waiting for a server that has only just been started.
+async fn connect_once_ready(options: ConnectionOptions) -> Result<Connection, ClientConnectError> {
+    loop {
+        match Connection::connect(options.clone()).await {
+            Err(ClientConnectError::SystemInfoCallError(status)) if status.code() == Code::Unavailable => {
+                tokio::time::sleep(TRY_AGAIN_EVERY).await;
+            }
+            connected => return connected,
+        }
+    }
+}
+
+fn deepest(error: &ClientConnectError) -> String {
+    if let ClientConnectError::SystemInfoCallError(status) = error {
+        return status.message().to_owned();
+    }
+    let mut deepest: &dyn std::error::Error = error;
+    while let Some(source) = deepest.source() {
+        deepest = source;
+    }
+    deepest.to_string()
 }
 
 fn timed_out() -> ClientConnectError {

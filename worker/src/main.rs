@@ -25,8 +25,8 @@ struct Arguments {
     #[arg(long = "queue", required = true)]
     queues: Vec<Queue>,
     /// Parts tokenized at the same time by the `cpu` queue [default: one for each core].
-    #[arg(long)]
-    slots: Option<usize>,
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..=1024))]
+    slots: Option<u16>,
     /// What runs the model of the `gpu` queue: `cpu`, `cuda` or `cuda:N`.
     #[cfg(feature = "gpu")]
     #[arg(long, env = environment::DEVICE, hide_env_values = true, default_value = "cpu")]
@@ -81,7 +81,7 @@ fn config(arguments: &Arguments) -> WorkerConfig {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     WorkerConfig {
         queues: arguments.queues.iter().copied().collect(),
-        cpu_slots: arguments.slots.unwrap_or(cores),
+        cpu_slots: arguments.slots.map_or(cores, usize::from),
         #[cfg(feature = "gpu")]
         embedder: wikitok_embed::EmbedderOptions {
             model_directory: wikitok_worker::home::model(),

@@ -148,7 +148,10 @@ impl Shards {
     fn more(&self) -> bool {
         let planned =
             self.context.state(|s| s.progress.shards == 0 || s.progress.shards_started < s.progress.shards);
-        planned && self.articles_left() != Some(0)
+        // Nobody knows what a limit leaves for the shards after one that failed.
+        let limited = self.run.configuration.limit.is_some();
+        let stuck = limited && self.context.state(|s| s.progress.shards_failed > 0);
+        planned && !stuck && self.articles_left() != Some(0)
     }
 
     fn may_start(&self) -> bool {

@@ -5,6 +5,7 @@
 //! settings are replaced on loading and the result is checked: left alone, half of every long text would
 //! be missing from its vector, and nothing would fail.
 
+use std::borrow::Cow;
 use std::path::Path;
 
 use tokenizers::{Tokenizer, TruncationParams};
@@ -13,6 +14,8 @@ use crate::error::EmbedError;
 
 /// Bytes of a text that are tried first. In most scripts 256 word pieces take 400 to 1,500 bytes.
 const FIRST_PREFIX_BYTES: usize = 4 << 10;
+/// ASCII letters and digits that stay of a longer run of them.
+const LONG_WORD: usize = 1000;
 
 /// The model's tokenizer, cutting at the model's limit.
 pub(crate) struct WordPieces {
@@ -58,19 +61,40 @@ impl WordPieces {
     }
 
     fn ids_from_prefix(&self, text: &str, mut bytes: usize) -> tokenizers::Result<Vec<u32>> {
+        let mut text = Cow::Borrowed(text);
         loop {
-            let prefix = whole_words(text, bytes);
+            let prefix = whole_words(&text, bytes);
             let ids = self.encode(prefix)?;
             if ids.len() >= self.limit || prefix.len() == text.len() {
                 return Ok(ids);
             }
             bytes = bytes.saturating_mul(4);
+            // Tens of megabytes without a blank would take the tokenizer gigabytes of memory.
+            text = Cow::Owned(shorten_runs(&text));
         }
     }
 
     fn encode(&self, text: &str) -> tokenizers::Result<Vec<u32>> {
         Ok(self.tokenizer.encode_fast(text, true)?.get_ids().to_vec())
     }
+}
+
+/// A text of the same word pieces without its longest runs: of blanks the first stays, and of ASCII letters and
+/// digits so many that the word is still longer than the 100 characters from which it is `[UNK]`.
+fn shorten_runs(text: &str) -> String {
+    let mut run = (0, None);
+    let keep = |c: char| {
+        let kind = match c {
+            ' ' | '\t' | '\n' | '\r' => Some((1, ' ')),
+            c if c.is_ascii_alphanumeric() => Some((LONG_WORD, 'a')),
+            _ => None,
+        };
+        run = if kind == run.1 { (run.0 + 1, kind) } else { (1, kind) };
+        kind.is_none_or(|(longest, _)| run.0 <= longest)
+    };
+    let mut shortened = text.to_owned();
+    shortened.retain(keep);
+    shortened
 }
 
 /// The longest prefix of at most so many bytes that ends before a blank; all of a shorter text.
@@ -119,6 +143,24 @@ mod tests {
         let lines = fs::read_to_string(path).unwrap();
         let lines = lines.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
         lines.map(|line| line["text"].as_str().unwrap().to_owned()).collect()
+    }
+
+    #[test]
+    fn runs_can_be_shortened_without_being_seen() {
+        let word_pieces = word_pieces(LIMIT);
+        let runs =
+            ["a".repeat(5000), "9".repeat(1001), " ".repeat(3000), "\t \n".repeat(900), "Ab3".repeat(2000)];
+        for run in &runs {
+            for text in
+                [run.clone(), format!("one {run} two"), format!("é{run}é, x"), format!("{run}-{run}日{run}.")]
+            {
+                let shortened = shorten_runs(&text);
+                assert!(shortened.len() < text.len().max(4 * LONG_WORD), "{} bytes", shortened.len());
+                assert_eq!(word_pieces.encode(&shortened).unwrap(), word_pieces.encode(&text).unwrap());
+            }
+        }
+        let long = "x".repeat(50_000_000);
+        assert_eq!(word_pieces.ids(&long).unwrap(), word_pieces.encode(&"x".repeat(200)).unwrap());
     }
 
     /// Compares what prefixes of the given sizes give with what the whole text gives.

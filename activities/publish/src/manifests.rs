@@ -83,6 +83,9 @@ pub struct TokensManifest {
     pub tokens: Option<FileEntry>,
     /// The quarantine file; `None` when no record was bad.
     pub quarantine: Option<FileEntry>,
+    /// How many articles the limit of the run left for this part and those after it; `None` without a limit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limit: Option<u64>,
     /// The limit of the run ended the reading inside this range, so that no part follows.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub limit_reached: bool,

@@ -10,8 +10,8 @@ use parquet::errors::ParquetError;
 
 use crate::PublishError;
 
-/// Rows decoded at once: some hundreds of articles, or vectors.
-const BATCH_ROWS: usize = 256;
+/// Rows decoded at once: few enough that even the longest articles there are fit in memory.
+const BATCH_ROWS: usize = 32;
 
 /// The text of an article.
 #[derive(Clone, Debug, Eq, PartialEq)]

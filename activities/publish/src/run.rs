@@ -10,19 +10,21 @@ use crate::commit::{committed_shard, withdraw_unless_same};
 use crate::manifests::to_bytes;
 use crate::{Counts, Format, License, PublishError, RunManifest, RunOwner, ShardManifest, keys};
 
-/// Publishes a run of `shard_count` shards: removes what earlier runs left, writes the run's manifest,
+/// Publishes a run of the shards named: removes what earlier runs left, writes the run's manifest,
 /// then `_SUCCESS`.
 ///
-/// Shards of another snapshot or configuration do not count, and are removed with all their files, as are
+/// Other shards, and those of another snapshot or configuration, do not count, and are removed with all their files, as are
 /// parts that no manifest names. Only keys that this crate could have made are ever removed.
 pub async fn publish_run(
     output: &Location,
     owner: &RunOwner,
-    shard_count: u32,
+    shards: &[String],
 ) -> Result<RunManifest, PublishError> {
-    let shards = finished_shards(output, owner).await?;
-    if shards.len() != shard_count as usize {
-        return Err(PublishError::WrongShardCount { expected: shard_count, found: shards.len() as u32 });
+    let expected: BTreeSet<&str> = shards.iter().map(String::as_str).collect();
+    let shards = finished_shards(output, owner, &expected).await?;
+    if shards.len() != expected.len() {
+        let (expected, found) = (expected.len() as u32, shards.len() as u32);
+        return Err(PublishError::WrongShardCount { expected, found });
     }
     let manifest = sum_run(owner, &shards)?;
     if crate::read_run(output).await?.as_ref() != Some(&manifest) {
@@ -36,10 +38,17 @@ pub async fn publish_run(
     Ok(manifest)
 }
 
-async fn finished_shards(output: &Location, owner: &RunOwner) -> Result<Vec<ShardManifest>, PublishError> {
+async fn finished_shards(
+    output: &Location,
+    owner: &RunOwner,
+    expected: &BTreeSet<&str>,
+) -> Result<Vec<ShardManifest>, PublishError> {
     let mut shards = Vec::new();
     for object in output.list("manifests").await? {
         let Some(shard) = keys::shard_of_manifest(&object.key) else { continue };
+        if !expected.contains(shard) {
+            continue;
+        }
         let manifest = committed_shard(output, shard).await?;
         shards.extend(manifest.filter(|manifest| belongs(manifest, owner)));
     }

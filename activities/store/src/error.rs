@@ -69,6 +69,28 @@ pub enum StoreError {
     },
 }
 
+/// A full disk or a server that is away may pass; a directory that is a file does not.
+fn kind_of(error: &(dyn std::error::Error + 'static)) -> ErrorKind {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        let io = error.downcast_ref::<io::Error>().map(io::Error::kind);
+        if matches!(
+            io,
+            Some(
+                io::ErrorKind::NotADirectory
+                    | io::ErrorKind::IsADirectory
+                    | io::ErrorKind::PermissionDenied
+                    | io::ErrorKind::ReadOnlyFilesystem
+                    | io::ErrorKind::AlreadyExists
+            )
+        ) {
+            return ErrorKind::BadConfiguration;
+        }
+        next = error.source();
+    }
+    ErrorKind::Retryable
+}
+
 impl StoreError {
     /// What the error means for a retry.
     pub fn kind(&self) -> ErrorKind {
@@ -78,7 +100,7 @@ impl StoreError {
             }
             Self::BadKey { .. } => ErrorKind::Bug,
             Self::NotFound { .. } => ErrorKind::BadInput,
-            Self::Failed { .. } => ErrorKind::Retryable,
+            Self::Failed { source, .. } => kind_of(source.as_ref()),
         }
     }
 

@@ -15,6 +15,11 @@ use wikitok_store::Location;
 
 pub(crate) const SNAPSHOT: &str = "enwiki-20260920";
 pub(crate) const SHARDS: [&str; 2] = ["enwiki_content-20260920-00000", "enwiki_content-20260920-00001"];
+
+/// Names of the first `count` shards of a snapshot of three.
+pub(crate) fn shards(count: usize) -> Vec<String> {
+    SHARDS.iter().chain(&["enwiki_content-20260920-00002"]).take(count).map(ToString::to_string).collect()
+}
 pub(crate) const DIMENSION: usize = 4;
 
 /// A location that is removed with it.
@@ -49,7 +54,7 @@ pub(crate) async fn write_run(output: &Location) {
     for shard in SHARDS {
         write_shard(output, shard, "a").await;
     }
-    publish_run(output, &owner("a"), 2).await.unwrap();
+    publish_run(output, &owner("a"), &shards(2)).await.unwrap();
 }
 
 pub(crate) fn owner(fingerprint: &str) -> RunOwner {
@@ -158,6 +163,7 @@ pub(crate) fn tokens_manifest(
         },
         tokens: None,
         quarantine: None,
+        limit: None,
         limit_reached: false,
         next: json!({ "block": part + 1 }),
     }

@@ -176,9 +176,9 @@ async fn ranges_must_follow_one_another() {
 #[tokio::test]
 async fn publishing_wants_exactly_the_shards_of_the_run() {
     let output = common::published().await;
-    let error = publish_run(&output, &common::owner("a"), 3).await.unwrap_err();
+    let error = publish_run(&output, &common::owner("a"), &common::shards(3)).await.unwrap_err();
     assert!(matches!(error, PublishError::WrongShardCount { expected: 3, found: 2 }));
-    let error = publish_run(&output, &common::owner("b"), 2).await.unwrap_err();
+    let error = publish_run(&output, &common::owner("b"), &common::shards(2)).await.unwrap_err();
     assert!(matches!(error, PublishError::WrongShardCount { expected: 2, found: 0 }));
     let untouched = verify(&output).await.unwrap();
     assert!(untouched.is_whole(), "{:?}", untouched.problems);
@@ -201,7 +201,7 @@ async fn publishing_removes_what_earlier_runs_left() {
     }
     let notes = "manifests/notes.txt";
     output.put(notes, Bytes::from_static(b"mine")).await.unwrap();
-    publish_run(&output, &common::owner("a"), 2).await.unwrap();
+    publish_run(&output, &common::owner("a"), &common::shards(2)).await.unwrap();
     let mut after = contents(&output).await;
     assert_eq!(after.remove(notes).unwrap(), "mine");
     assert_eq!(after, clean);
@@ -217,7 +217,7 @@ async fn a_run_without_vectors_leaves_none() {
     for shard in SHARDS {
         seal_shard(&output, SNAPSHOT, shard, 2, false).await.unwrap();
     }
-    let run = publish_run(&output, &owner, 2).await.unwrap();
+    let run = publish_run(&output, &owner, &common::shards(2)).await.unwrap();
     assert_eq!((run.counts.vectors, run.counts.articles), (0, 6));
     assert!(output.list("vectors").await.unwrap().is_empty());
     let report = verify(&output).await.unwrap();

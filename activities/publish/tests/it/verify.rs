@@ -123,7 +123,7 @@ async fn recommit(output: &Location, counted: &[TokenRow], tokens: &EncodedPart,
     of_vectors.counts.vectors = vectors.rows;
     commit_vectors(output, of_vectors, vectors).await.unwrap();
     seal_shard(output, common::SNAPSHOT, shard, 2, true).await.unwrap();
-    publish_run(output, &common::owner("a"), 2).await.unwrap();
+    publish_run(output, &common::owner("a"), &common::shards(2)).await.unwrap();
 }
 
 #[tokio::test]
