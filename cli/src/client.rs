@@ -6,16 +6,17 @@ use anyhow::Context;
 use temporalio_client::errors::{WorkflowGetResultError, WorkflowQueryError, WorkflowStartError};
 use temporalio_client::tonic::{Code, IntoRequest};
 use temporalio_client::{
-    Client, WorkflowGetResultOptions, WorkflowHandle, WorkflowIdConflictPolicy, WorkflowIdReusePolicy,
-    WorkflowQueryOptions, WorkflowStartOptions,
+    Client, WorkflowDescribeOptions, WorkflowGetResultOptions, WorkflowHandle, WorkflowIdConflictPolicy,
+    WorkflowIdReusePolicy, WorkflowQueryOptions, WorkflowStartOptions,
 };
 use temporalio_common::protos::temporal::api::enums::v1::{IndexedValueType, TaskQueueType};
 use temporalio_common::protos::temporal::api::operatorservice::v1::AddSearchAttributesRequest;
 use temporalio_common::protos::temporal::api::taskqueue::v1::TaskQueue;
+use temporalio_common::protos::temporal::api::workflow::v1::PendingActivityInfo;
 use temporalio_common::protos::temporal::api::workflowservice::v1::DescribeTaskQueueRequest;
 use temporalio_common::search_attributes::SearchAttributes;
 use wikitok_worker::{Connector, Queue, environment};
-use wikitok_workflows::contract::{DumpInput, DumpProgress, Run, ShardProgress, Status};
+use wikitok_workflows::contract::{Beat, DumpInput, DumpProgress, Run, ShardProgress, Status};
 use wikitok_workflows::{DumpWorkflow, ShardWorkflow, names};
 
 use crate::error::Hinted;
@@ -32,6 +33,33 @@ pub(crate) struct Temporal {
     pub(crate) client: Client,
     namespace: String,
     ui: String,
+}
+
+/// What activities in flight say of themselves.
+#[derive(Debug, Default)]
+pub(crate) struct Activities {
+    /// Documents read for parts that are not committed yet.
+    pub(crate) reading: u64,
+    /// Articles embedded for parts that are not committed yet.
+    pub(crate) embedding: u64,
+    /// The last failure of one that is being tried again.
+    pub(crate) trouble: Option<String>,
+}
+
+impl Activities {
+    fn add(&mut self, pending: &PendingActivityInfo) {
+        let done = pending.heartbeat_details.as_ref().and_then(|details| details.payloads.first());
+        let beat =
+            done.and_then(|payload| serde_json::from_slice::<Beat>(&payload.data).ok()).unwrap_or_default();
+        match pending.activity_type.as_ref().map(|kind| kind.name.as_str()) {
+            Some("tokenize_part") => self.reading += beat.done,
+            Some("embed_part") => self.embedding += beat.done,
+            _ => {}
+        }
+        if let Some(failure) = &pending.last_failure {
+            self.trouble = Some(format!("attempt {}: {}", pending.attempt, failure.message));
+        }
+    }
 }
 
 /// Handle of a run.
@@ -115,6 +143,22 @@ impl Temporal {
             progress.counts.add(&shard.counts);
         }
         Ok(progress)
+    }
+
+    /// What the activities of a run are at: of the run itself and of its shards in flight.
+    pub(crate) async fn activities(&self, id: &str, in_flight: &[String]) -> Activities {
+        let ids = in_flight.iter().map(|shard| names::shard_id(id, shard)).chain([id.to_owned()]);
+        let described = ids.map(|id| async move {
+            let handle = self.handle(&id);
+            handle.describe(WorkflowDescribeOptions::default()).await.ok()
+        });
+        let mut activities = Activities::default();
+        for workflow in futures_util::future::join_all(described).await.into_iter().flatten() {
+            for pending in &workflow.raw().pending_activities {
+                activities.add(pending);
+            }
+        }
+        activities
     }
 
     /// Where a shard stands; nothing when it has only just begun, or ended.

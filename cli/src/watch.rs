@@ -19,9 +19,9 @@ use wikitok_workflows::contract::{DumpProgress, Status};
 use wikitok_workflows::names;
 
 use crate::arguments::Format;
-use crate::client::{Temporal, unknown_run};
+use crate::client::{Activities, Temporal, unknown_run};
 use crate::error::Hinted;
-use crate::output::{self, thousands};
+use crate::output::{self, printable, thousands};
 use crate::report::Report;
 
 const LOOK_EVERY: Duration = Duration::from_millis(500);
@@ -96,7 +96,10 @@ async fn follow(temporal: &Temporal, id: &str, view: &mut View) -> std::convert:
     loop {
         tokio::time::sleep(LOOK_EVERY).await;
         match temporal.progress(id).await {
-            Ok(progress) => view.show(&progress, missing_worker(temporal, &progress).await),
+            Ok(progress) => {
+                let activities = temporal.activities(id, &progress.in_flight).await;
+                view.show(&progress, &activities, missing_worker(temporal, &progress).await);
+            }
             Err(_) => view.wait(missing_worker(temporal, &DumpProgress::default()).await),
         }
     }
@@ -138,7 +141,7 @@ impl View {
         Self { bar, said: None, last: String::new() }
     }
 
-    fn show(&mut self, progress: &DumpProgress, missing: Option<Queue>) {
+    fn show(&mut self, progress: &DumpProgress, activities: &Activities, missing: Option<Queue>) {
         let counts = &progress.counts;
         let mut line = format!(
             "{}: {} of {} shards, {} articles, {} tokens, {} vectors",
@@ -152,8 +155,17 @@ impl View {
         if progress.shards_failed > 0 {
             line = format!("{line}, {} shards failed", progress.shards_failed);
         }
+        for (number, what) in
+            [(activities.reading, "documents being read"), (activities.embedding, "being embedded")]
+        {
+            if number > 0 {
+                line = format!("{line}, {} {what}", thousands(number));
+            }
+        }
         if let Some(queue) = missing {
             line.push_str(&waiting_for(queue));
+        } else if let Some(trouble) = &activities.trouble {
+            line = format!("{line} — {}", printable(trouble));
         }
         self.say(line);
     }
@@ -210,6 +222,9 @@ pub(crate) async fn status(id: &str, profile: Option<String>, format: Format) ->
     };
     if let Some(queue) = missing_worker(&temporal, &progress).await {
         output::remark(&format!("waiting{}", waiting_for(queue)));
+    }
+    if let Some(trouble) = temporal.activities(id, &progress.in_flight).await.trouble {
+        output::remark(&format!("trying again, {}", printable(&trouble)));
     }
     output::show(format, &Report::new(id, &temporal.link(id), &progress), Report::text)?;
     Ok(ExitCode::SUCCESS)
