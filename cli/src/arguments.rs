@@ -138,6 +138,13 @@ pub(crate) struct StartArguments {
     pub(crate) device: Device,
 }
 
+fn words(text: &str) -> Result<String, String> {
+    if text.trim().is_empty() {
+        return Err("there is nothing to look for in it".to_owned());
+    }
+    Ok(text.to_owned())
+}
+
 fn snapshot_query(text: &str) -> Result<SnapshotQuery, String> {
     text.parse().map_err(|error: wikitok_dump::DumpError| with_hint(&error, error.hint()))
 }
@@ -156,6 +163,7 @@ pub(crate) struct SearchArguments {
     /// The output of a run with vectors.
     pub(crate) output: String,
     /// What to look for, in words.
+    #[arg(value_parser = words)]
     pub(crate) words: String,
     /// How many articles to show.
     #[arg(short, default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..))]

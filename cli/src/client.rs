@@ -10,10 +10,13 @@ use temporalio_client::{
     WorkflowIdReusePolicy, WorkflowQueryOptions, WorkflowStartOptions,
 };
 use temporalio_common::protos::temporal::api::enums::v1::{IndexedValueType, TaskQueueType};
+use temporalio_common::protos::temporal::api::namespace::v1::NamespaceConfig;
 use temporalio_common::protos::temporal::api::operatorservice::v1::AddSearchAttributesRequest;
 use temporalio_common::protos::temporal::api::taskqueue::v1::TaskQueue;
 use temporalio_common::protos::temporal::api::workflow::v1::PendingActivityInfo;
-use temporalio_common::protos::temporal::api::workflowservice::v1::DescribeTaskQueueRequest;
+use temporalio_common::protos::temporal::api::workflowservice::v1::{
+    DescribeTaskQueueRequest, UpdateNamespaceRequest,
+};
 use temporalio_common::search_attributes::SearchAttributes;
 use wikitok_worker::{Connector, Queue, environment};
 use wikitok_workflows::contract::{Beat, DumpInput, DumpProgress, Run, ShardProgress, Status};
@@ -101,6 +104,25 @@ impl Temporal {
             let (namespace, why) = (&self.namespace, status.message());
             output::remark(&format!("cannot register search attributes in `{namespace}`: {why}"));
         }
+    }
+
+    /// Has the namespace remember ended runs for so long. The development server forgets them after a day.
+    pub(crate) async fn remember_for(&self, time: Duration) -> anyhow::Result<()> {
+        let config = NamespaceConfig {
+            workflow_execution_retention_ttl: time.try_into().ok(),
+            ..NamespaceConfig::default()
+        };
+        let request = UpdateNamespaceRequest {
+            namespace: self.namespace.clone(),
+            config: Some(config),
+            ..UpdateNamespaceRequest::default()
+        };
+        let mut service = self.client.connection().workflow_service();
+        service
+            .update_namespace(request.into_request())
+            .await
+            .context("cannot set how long runs are remembered")?;
+        Ok(())
     }
 
     /// Starts a run, or attaches to the one that is running. A run that ended well is attached to, too, unless

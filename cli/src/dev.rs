@@ -1,6 +1,7 @@
 //! `dev`: everything on one machine, until Ctrl-C.
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::Context;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -10,6 +11,9 @@ use crate::arguments::DevArguments;
 use crate::client::Temporal;
 use crate::server::{Ports, Server};
 use crate::{output, workers};
+
+/// Ended runs can be looked at for this long.
+const REMEMBERED: Duration = Duration::from_hours(90 * 24);
 
 pub(crate) async fn run(arguments: &DevArguments) -> anyhow::Result<ExitCode> {
     let database = arguments.db.clone().unwrap_or_else(|| home::directory().join("dev").join("temporal.db"));
@@ -38,6 +42,7 @@ async fn on_server(
     let ready = workers::prepare(&connector, &Queue::ALL, arguments.device).await?;
     let temporal = Temporal::connect(&connector, Some(server.ui())).await?;
     temporal.register_search_attributes().await;
+    temporal.remember_for(REMEMBERED).await?;
     output::remark(&format!(
         "Temporal 127.0.0.1:{}\nWeb UI {}\nworkers for `workflow`, `cpu` and `gpu`; stop with Ctrl-C",
         ports.server,
