@@ -6,13 +6,13 @@ use std::sync::Arc;
 
 use temporalio_macros::activities;
 use temporalio_sdk::activities::{ActivityContext, ActivityError};
-use wikitok_store::{ErrorKind, Location};
+use wikitok_store::Location;
 use wikitok_workflows::contract::{
     PlanShardInput, PlanSnapshotInput, PublishRunInput, SealShardInput, ShardPlan, SnapshotPlan,
     TokenizePartInput, TokenizedPart,
 };
 
-use crate::failure::{failed, failure};
+use crate::failure::failure;
 use crate::tokenize::{self, Tokenizers};
 use crate::{plan, pulse, seal};
 
@@ -43,8 +43,8 @@ impl CpuActivities {
 
     /// Decides how a shard is cut into parts, from its size and its first bytes.
     ///
-    /// Idempotent: writes nothing. Heartbeats while it waits for storage. Fails for good when the file has changed since the run
-    /// was planned, is empty, or is compressed in no known way.
+    /// Idempotent: writes nothing. Heartbeats while it waits for storage. Fails for good when the file has
+    /// changed since the run was planned, is empty, or is compressed in no known way.
     #[activity(name = "plan_shard")]
     pub async fn plan_shard(
         context: ActivityContext,
@@ -69,8 +69,8 @@ impl CpuActivities {
 
     /// Shows that the parts of a shard fit together and are all there, and writes the shard's manifest.
     ///
-    /// Idempotent: writes the same bytes again. Heartbeats while it waits for storage. Fails for good when parts do not meet, a
-    /// checksum over the whole file is wrong, or counts do not add up.
+    /// Idempotent: writes the same bytes again. Heartbeats while it waits for storage. Fails for good when parts
+    /// do not meet, a checksum over the whole file is wrong, or counts do not add up.
     #[activity(name = "seal_shard")]
     pub async fn seal_shard(context: ActivityContext, input: SealShardInput) -> Result<(), ActivityError> {
         pulse::alive(&context, seal::shard(&input)).await
@@ -78,8 +78,8 @@ impl CpuActivities {
 
     /// Writes the manifest of the run over those of its shards, then `_SUCCESS`.
     ///
-    /// Idempotent: writes the same bytes again. Heartbeats while it waits for storage. Fails for good when a shard is missing or
-    /// counts do not add up.
+    /// Idempotent: writes the same bytes again. Heartbeats while it waits for storage. Fails for good when a
+    /// shard is missing or counts do not add up.
     #[activity(name = "publish_run")]
     pub async fn publish_run(context: ActivityContext, input: PublishRunInput) -> Result<(), ActivityError> {
         pulse::alive(&context, publish(&input)).await
@@ -91,9 +91,5 @@ async fn publish(input: &PublishRunInput) -> Result<(), ActivityError> {
     let owner = plan::owner(&input.run)?;
     let shards = plan::first_shards(&input.run, input.shards).await?;
     let manifest = wikitok_publish::publish_run(&output, &owner, &shards).await.map_err(failure)?;
-    if manifest.counts == input.counts {
-        return Ok(());
-    }
-    let message = format!("the workflow counted {:?}, the manifests {:?}", input.counts, manifest.counts);
-    Err(failed(ErrorKind::Bug, message))
+    seal::confirm(&input.counts, &manifest.counts)
 }

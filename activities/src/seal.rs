@@ -1,6 +1,7 @@
 //! Sealing a shard: the proof that its parts are all there and are together the whole of it.
 
 use temporalio_sdk::activities::ActivityError;
+use wikitok_counts::Counts;
 use wikitok_dump::BlockChain;
 use wikitok_store::{ErrorKind, Location};
 use wikitok_workflows::contract::SealShardInput;
@@ -16,10 +17,15 @@ pub(crate) async fn shard(input: &SealShardInput) -> Result<(), ActivityError> {
     let manifest = wikitok_publish::seal_shard(&output, snapshot, name, input.parts, with_vectors)
         .await
         .map_err(failure)?;
-    if manifest.counts == input.counts {
+    confirm(&input.counts, &manifest.counts)
+}
+
+/// Shows that the manifests confirm what the workflow counted.
+pub(crate) fn confirm(counted: &Counts, manifests: &Counts) -> Result<(), ActivityError> {
+    if counted == manifests {
         return Ok(());
     }
-    let message = format!("the workflow counted {:?}, the manifests {:?}", input.counts, manifest.counts);
+    let message = format!("the workflow counted {counted:?}, the manifests {manifests:?}");
     Err(failed(ErrorKind::Bug, message))
 }
 

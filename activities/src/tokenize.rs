@@ -10,7 +10,7 @@ use wikitok_counts::Counts;
 use wikitok_dump::{Article, BadRecord, DumpError, RangeLimits, RangeOutcome, Record};
 use wikitok_publish::{
     EncodedPart, Format, PublishError, QuarantinePart, RangeIdentity, TokenPartOptions, TokenPartWriter,
-    TokenRow, TokensManifest, keys,
+    TokenRow, TokensManifest,
 };
 use wikitok_store::{ErrorKind, Location};
 use wikitok_tokenize::{Encoding, TokenizeError, Tokenizer};
@@ -298,7 +298,6 @@ async fn commit(
         limit_reached,
         next,
     };
-    keys::check_shard(&input.shard.name).map_err(failure)?;
     wikitok_publish::commit_tokens(output, manifest, &made.tokens, &made.quarantine)
         .await
         .map_err(failure)?;

@@ -133,12 +133,11 @@ impl Temporal {
         } else {
             WorkflowIdReusePolicy::AllowDuplicateFailedOnly
         };
-        let wiki = run.snapshot.split_once('-').map_or(run.snapshot.as_str(), |(wiki, _)| wiki);
         let options = WorkflowStartOptions::new(names::WORKFLOW_QUEUE, id)
             .id_reuse_policy(reuse)
             .id_conflict_policy(WorkflowIdConflictPolicy::UseExisting)
             .search_attributes(SearchAttributes::new([
-                names::WIKI.value_set(wiki.to_owned()),
+                names::WIKI.value_set(names::wiki(&run.snapshot).to_owned()),
                 names::SNAPSHOT.value_set(run.snapshot.clone()),
                 names::STATUS.value_set(Status::Planning.as_str().to_owned()),
             ]))

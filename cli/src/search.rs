@@ -7,6 +7,7 @@ use serde::Serialize;
 use wikitok_embed::{Device, Embedder, EmbedderOptions};
 use wikitok_store::Location;
 use wikitok_worker::home;
+use wikitok_workflows::names;
 
 use crate::arguments::{Format, SearchArguments};
 use crate::error::Hinted;
@@ -33,7 +34,7 @@ pub(crate) async fn run(arguments: &SearchArguments, format: Format) -> anyhow::
     let words = arguments.words.clone();
     let query = tokio::task::spawn_blocking(move || embed(&words)).await??;
     let hits = wikitok_publish::nearest(&location, &query, usize::from(arguments.k)).await?;
-    let wiki = owner.snapshot.split_once('-').map_or(owner.snapshot.as_str(), |(wiki, _)| wiki);
+    let wiki = names::wiki(&owner.snapshot);
     let found: Vec<Found> = hits
         .into_iter()
         .enumerate()

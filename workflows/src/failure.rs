@@ -31,6 +31,14 @@ pub fn root_cause(error: Option<&IncomingError>) -> (String, String) {
     (reason, message)
 }
 
+/// The root cause, or what the error itself says where it has none.
+fn told(cause: Option<&IncomingError>, error: &dyn std::error::Error) -> (String, String) {
+    match cause {
+        Some(cause) => root_cause(Some(cause)),
+        None => ("unknown".to_owned(), error.to_string()),
+    }
+}
+
 fn kind(error: &IncomingError) -> Option<String> {
     match error {
         IncomingError::Application(failure) => failure.type_name().map(str::to_owned),
@@ -90,10 +98,7 @@ impl From<ActivityExecutionError> for Stop {
         if error.as_cancelled().is_some() {
             return Self::Cancelled;
         }
-        let (reason, message) = match error.cause() {
-            Some(cause) => root_cause(Some(cause)),
-            None => ("unknown".to_owned(), error.to_string()),
-        };
+        let (reason, message) = told(error.cause(), &error);
         Self::Failed { reason, message }
     }
 }
@@ -105,9 +110,6 @@ impl From<WorkflowTermination> for Stop {
 }
 
 pub(crate) fn of_shard(shard: &str, error: &ChildWorkflowExecutionError) -> ShardFailure {
-    let (reason, message) = match error.cause() {
-        Some(cause) => root_cause(Some(cause)),
-        None => ("unknown".to_owned(), error.to_string()),
-    };
+    let (reason, message) = told(error.cause(), error);
     ShardFailure { shard: shard.to_owned(), reason, message }
 }

@@ -25,6 +25,11 @@ pub fn run_id(snapshot: &str, fingerprint: &str) -> String {
     format!("wikitok/{snapshot}/{short}")
 }
 
+/// The wiki of a snapshot: `enwiki` of `enwiki-20260920`.
+pub fn wiki(snapshot: &str) -> &str {
+    snapshot.split_once('-').map_or(snapshot, |(wiki, _)| wiki)
+}
+
 /// The id of the child that does one shard of a run: `<run id>/<shard>`.
 pub fn shard_id(run_id: &str, shard: &str) -> String {
     format!("{run_id}/{shard}")

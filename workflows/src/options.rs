@@ -45,14 +45,9 @@ pub(crate) fn child(run_id: &str, run: &Run, shard: &Shard) -> ChildWorkflowOpti
         // After a reset of the parent the child of the abandoned attempt may still run under the same id.
         .id_reuse_policy(WorkflowIdReusePolicy::TerminateIfRunning)
         .search_attributes(SearchAttributes::new([
-            names::WIKI.value_set(wiki(&run.snapshot).to_owned()),
+            names::WIKI.value_set(names::wiki(&run.snapshot).to_owned()),
             names::SNAPSHOT.value_set(run.snapshot.clone()),
         ]))
         .static_summary(format!("{} ({:.1} MB)", shard.name, shard.bytes as f64 / 1e6))
         .build()
-}
-
-/// `enwiki` of `enwiki-20260920`.
-fn wiki(snapshot: &str) -> &str {
-    snapshot.split_once('-').map_or(snapshot, |(wiki, _)| wiki)
 }
