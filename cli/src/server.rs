@@ -15,6 +15,7 @@ use wikitok_workflows::names;
 use crate::error::Hinted;
 
 const STARTS_WITHIN: Duration = Duration::from_secs(30);
+const START_ATTEMPTS: u32 = 3;
 const STOPS_WITHIN: Duration = Duration::from_secs(10);
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 
@@ -50,10 +51,16 @@ impl Server {
             listen(port).map_err(|error| in_use(port, &error))?;
         }
         let lock = lock(database)?;
-        let child = command(database, ports)?.spawn().context("cannot run `temporal`")?;
-        let mut server = Self { child, ports, _lock: lock };
-        server.wait_until_ready().await?;
-        Ok(server)
+        let mut attempt = 1;
+        loop {
+            let mut child = command(database, ports)?.spawn().context("cannot run `temporal`")?;
+            match wait_until_ready(&mut child, ports).await {
+                Ok(()) => return Ok(Self { child, ports, _lock: lock }),
+                // It takes ports for its own use, too, and at times one that was just taken.
+                Err(_) if attempt < START_ATTEMPTS => attempt += 1,
+                Err(error) => return Err(error),
+            }
+        }
     }
 
     /// URL of the server.
@@ -84,20 +91,20 @@ impl Server {
             Err(error) => anyhow::Error::from(error).context("lost the Temporal server"),
         }
     }
+}
 
-    async fn wait_until_ready(&mut self) -> anyhow::Result<()> {
-        let deadline = Instant::now() + STARTS_WITHIN;
-        while Instant::now() < deadline {
-            if let Some(status) = self.child.try_wait()? {
-                anyhow::bail!("the Temporal server did not start: {status}");
-            }
-            if TcpStream::connect((Ipv4Addr::LOCALHOST, self.ports.server)).is_ok() {
-                return Ok(());
-            }
-            tokio::time::sleep(LOOK_EVERY).await;
+async fn wait_until_ready(child: &mut Child, ports: Ports) -> anyhow::Result<()> {
+    let deadline = Instant::now() + STARTS_WITHIN;
+    while Instant::now() < deadline {
+        if let Some(status) = child.try_wait()? {
+            anyhow::bail!("the Temporal server did not start: {status}");
         }
-        anyhow::bail!("the Temporal server did not answer within {} s", STARTS_WITHIN.as_secs())
+        if TcpStream::connect((Ipv4Addr::LOCALHOST, ports.server)).is_ok() {
+            return Ok(());
+        }
+        tokio::time::sleep(LOOK_EVERY).await;
     }
+    anyhow::bail!("the Temporal server did not answer within {} s", STARTS_WITHIN.as_secs())
 }
 
 fn lock(database: &Path) -> anyhow::Result<File> {
