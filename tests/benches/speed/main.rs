@@ -3,7 +3,8 @@
 //!
 //! All are measured in turn, round after round, and what is printed is medians, so that a disturbance hits all
 //! alike. Time of the processor is shown beside time of the clock: on a machine that others use as well, it is
-//! the one to compare. `make bench` runs it; `ROUNDS` and `MEGABYTES` in the environment change its size.
+//! the one to compare. `make bench` runs it; `ROUNDS` and `MEGABYTES` in the environment change its size, and arguments
+//! name the groups to measure, by words of their titles.
 #![allow(
     missing_docs,
     clippy::print_stderr,
@@ -46,8 +47,9 @@ fn main() {
     let input = Input::prepare(number("MEGABYTES", 650));
     println!("{}", clock::machine());
     println!("{}, {rounds} rounds", input.describe());
-    let server = job::Server::start();
+    let server = wants("gzip: whole bzip2: whole").then(job::Server::start).flatten();
     let mut groups = groups(&input, server.as_ref());
+    groups.retain(|group| wants(group.title));
     let mut table = Table::default();
     for round in 0..rounds {
         eprintln!("round {} of {rounds}, load {}", round + 1, clock::load());
@@ -61,6 +63,12 @@ fn main() {
     if let Some(server) = &server {
         println!("\nlargest resident memory of server and workers together: {} MB", server.largest_mb());
     }
+}
+
+/// Whether the arguments ask for a group; without any, all are.
+fn wants(title: &str) -> bool {
+    let words: Vec<_> = std::env::args().skip(1).filter(|argument| !argument.starts_with("--")).collect();
+    words.is_empty() || words.iter().any(|word| title.contains(word.as_str()))
 }
 
 fn groups<'a>(input: &'a Input, server: Option<&'a job::Server>) -> Vec<Group<'a>> {
