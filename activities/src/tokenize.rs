@@ -1,7 +1,8 @@
 //! Tokenizing a part: one range of a shard, read, tokenized and committed.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
+use std::time::Duration;
 
 use bytes::Bytes;
 use serde_json::json;
@@ -9,8 +10,8 @@ use temporalio_sdk::activities::{ActivityContext, ActivityError};
 use wikitok_counts::Counts;
 use wikitok_dump::{Article, BadRecord, DumpError, RangeLimits, RangeOutcome, Record};
 use wikitok_publish::{
-    EncodedPart, Format, PublishError, QuarantinePart, RangeIdentity, TokenPartOptions, TokenPartWriter,
-    TokenRow, TokensManifest,
+    EncodedPart, Format, MOST_TOKENS, PublishError, QuarantinePart, RangeIdentity, TokenPartOptions,
+    TokenPartWriter, TokenRow, TokensManifest,
 };
 use wikitok_store::{ErrorKind, Location};
 use wikitok_tokenize::{Encoding, TokenizeError, Tokenizer};
@@ -59,6 +60,8 @@ pub(crate) enum PartError {
 const BAD_RECORDS_ALLOWED: u64 = 1000;
 /// Beyond them, one in so many.
 const ONE_BAD_IN: u64 = 10;
+/// Texts longer than this are tokenized one at a time.
+const GIANT_BYTES: usize = 8 << 20;
 
 impl Classified for PartError {
     fn kind(&self) -> ErrorKind {
@@ -156,12 +159,10 @@ fn make(
     let mut limit_reached = input.limit == Some(0);
     while !limit_reached {
         let Some(record) = reader.next()? else { break };
-        part.take(record, &tokenizer)?;
-        part.check_budget()?;
-        pulse.beat(part.counts.documents);
-        if pulse.stopped() {
+        if !part.take(record, &tokenizer, pulse)? {
             return Ok(None);
         }
+        part.check_budget()?;
         limit_reached = input.limit.is_some_and(|limit| part.counts.articles >= limit);
     }
     let outcome = if limit_reached { None } else { Some(reader.finish()?) };
@@ -193,10 +194,12 @@ impl Part {
         })
     }
 
-    fn take(&mut self, record: Record, tokenizer: &Tokenizer) -> Result<(), PartError> {
+    /// Takes a record; false when it was asked to stop.
+    fn take(&mut self, record: Record, tokenizer: &Tokenizer, pulse: &Pulse) -> Result<bool, PartError> {
         self.counts.documents += 1;
+        pulse.beat(self.counts.documents);
         match record {
-            Record::Article(article) => self.take_article(article, tokenizer)?,
+            Record::Article(article) => self.take_article(article, tokenizer, pulse)?,
             Record::Filtered(reason) => {
                 *self.counts.filtered.entry(reason.as_str().to_owned()).or_default() += 1;
             }
@@ -204,13 +207,18 @@ impl Part {
                 self.quarantine(reason.as_str(), Some(offset), page_id, &message);
             }
         }
-        Ok(())
+        Ok(!pulse.stopped())
     }
 
     /// Writes an article, or quarantines it when it is the article itself that cannot be written.
-    fn take_article(&mut self, article: Article, tokenizer: &Tokenizer) -> Result<(), PartError> {
+    fn take_article(
+        &mut self,
+        article: Article,
+        tokenizer: &Tokenizer,
+        pulse: &Pulse,
+    ) -> Result<(), PartError> {
         let page_id = article.page_id;
-        match self.write(article, tokenizer) {
+        match self.write(article, tokenizer, pulse) {
             Ok(()) => self.counts.articles += 1,
             Err(error) if error.kind() == ErrorKind::BadInput => {
                 self.quarantine("cannot_be_written", None, Some(page_id), &error.to_string());
@@ -220,9 +228,17 @@ impl Part {
         Ok(())
     }
 
-    fn write(&mut self, article: Article, tokenizer: &Tokenizer) -> Result<(), PartError> {
-        let tokens = tokenizer.encode_ordinary(&article.text)?;
-        self.tokens.push(&TokenRow {
+    fn write(&mut self, article: Article, tokenizer: &Tokenizer, pulse: &Pulse) -> Result<(), PartError> {
+        let _alone = (article.text.len() > GIANT_BYTES).then(|| self.wait_for_giants(pulse));
+        let mut tokens = Vec::new();
+        for stretch in tokenizer.stretches(&article.text) {
+            tokens.extend(stretch?);
+            pulse.beat(self.counts.documents);
+            if tokens.len() > MOST_TOKENS || pulse.stopped() {
+                break;
+            }
+        }
+        self.tokens.push(TokenRow {
             page_id: article.page_id,
             title: article.title,
             revision_id: article.revision_id,
@@ -231,6 +247,21 @@ impl Part {
             tokens,
         })?;
         Ok(())
+    }
+
+    /// Texts that take much of a worker's memory take it one after the other, whatever the number of slots.
+    fn wait_for_giants(&self, pulse: &Pulse) -> MutexGuard<'static, ()> {
+        static GIANTS: Mutex<()> = Mutex::new(());
+        loop {
+            match GIANTS.try_lock() {
+                Ok(alone) => return alone,
+                Err(TryLockError::Poisoned(alone)) => return alone.into_inner(),
+                Err(TryLockError::WouldBlock) => {
+                    pulse.beat(self.counts.documents);
+                    std::thread::sleep(Duration::from_millis(20));
+                }
+            }
+        }
     }
 
     /// One bad record never ends a run, but a flood of them does.

@@ -171,6 +171,7 @@ impl RangeReader {
                 None => self.pairing.take_document(&line),
             }
         }
+        self.lines.let_go();
         match verdict {
             Verdict::Take | Verdict::Pass => {}
             Verdict::TakeLast => self.end(),

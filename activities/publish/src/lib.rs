@@ -20,6 +20,7 @@
 mod commit;
 mod counts;
 mod error;
+mod giant;
 pub mod keys;
 mod license;
 mod manifests;
@@ -48,7 +49,7 @@ pub use part::{EncodedPart, hexadecimal};
 pub use read::{Text, TextBatches, read_texts};
 pub use run::publish_run;
 pub use seal::seal_shard;
-pub use tokens::{TokenPartOptions, TokenPartWriter, TokenRow};
+pub use tokens::{MOST_TOKENS, TokenPartOptions, TokenPartWriter, TokenRow};
 pub use vectors::{VectorPartOptions, VectorPartWriter};
 pub use verify::{Problem, Totals, VerifyReport, verify};
 pub use wikitok_counts::Counts;

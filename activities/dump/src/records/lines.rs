@@ -5,6 +5,9 @@ use memchr::memchr;
 use crate::DumpError;
 use crate::range::Decoder;
 
+/// Lines of up to this many bytes share one buffer.
+const ORDINARY_LINE_BYTES: usize = 1 << 20;
+
 /// A line without its end.
 pub(crate) struct Line<'a> {
     /// Where it begins, in bytes from the first of the range's data.
@@ -79,6 +82,13 @@ impl Lines {
             Found::Nothing => return Ok(None),
         };
         Ok(Some(Line { start, content }))
+    }
+
+    /// Lets go of the memory of a line that was out of the ordinary, once it is read.
+    pub(crate) fn let_go(&mut self) {
+        if self.partial.capacity() > ORDINARY_LINE_BYTES {
+            self.partial = Vec::new();
+        }
     }
 
     fn find_line(&mut self, decoder: &mut Decoder) -> Result<Found, DumpError> {
