@@ -4,6 +4,7 @@
 //! by what a line is, not by whether it is odd or even, so that one missing line costs one record.
 
 mod action;
+mod batch;
 mod document;
 mod json;
 mod lines;
@@ -12,8 +13,9 @@ mod pairing;
 use serde::{Deserialize, Serialize};
 
 pub(crate) use action::Action;
+pub use batch::Batch;
 pub(crate) use lines::{Line, Lines};
-pub(crate) use pairing::Pairing;
+pub(crate) use pairing::{Pairing, take_garbage};
 
 /// One record of a shard.
 #[derive(Clone, Debug, PartialEq)]
