@@ -90,18 +90,28 @@ pub(crate) async fn part(
     tokenizers: Arc<Tokenizers>,
     input: TokenizePartInput,
 ) -> Result<TokenizedPart, ActivityError> {
-    let source = plan::open_unchanged(&input.run, &input.shard).await?;
     let output = Location::open(&input.run.output).map_err(failure)?;
-    let range = Arc::new(range::open(source, &output, &input).await?);
+    let opening = async {
+        let source = plan::open_unchanged(&input.run, &input.shard).await?;
+        range::open(source, &output, &input).await
+    };
+    let range = Arc::new(pulse::alive(context, opening).await?);
     if let Some(done) = made_before(context, &output, &input, range.clone()).await? {
         tracing::info!(shard = input.shard.name, part = input.part, "already committed");
         return Ok(done);
     }
     let asked = input.clone();
-    let made = pulse::blocking(context, move |pulse| make(pulse, &range, &asked, &tokenizers)).await?;
-    // A file that changed while it was read has given us some of each.
-    plan::open_unchanged(&input.run, &input.shard).await?;
-    pulse::alive(context, commit(&output, &input, made)).await
+    let work = move |pulse: &Arc<Pulse>| match make(pulse, &range, &asked, &tokenizers) {
+        Err(PartError::Dump(DumpError::Stopped)) => Ok(None),
+        made => made,
+    };
+    let made = pulse::blocking(context, work).await?;
+    let committing = async {
+        // A file that changed while it was read has given us some of each.
+        plan::open_unchanged(&input.run, &input.shard).await?;
+        commit(&output, &input, made).await
+    };
+    pulse::alive(context, committing).await
 }
 
 /// The part, if it was committed before from these bytes with this configuration, whole and with what the
@@ -112,15 +122,7 @@ async fn made_before(
     input: &TokenizePartInput,
     range: Arc<Range>,
 ) -> Result<Option<TokenizedPart>, ActivityError> {
-    let manifest = wikitok_publish::committed_tokens(output, &input.shard.name, input.part).await;
-    let Some(manifest) = committed::readable(manifest)? else { return Ok(None) };
-    let Ok(next) = serde_json::from_value::<Next>(manifest.next.clone()) else { return Ok(None) };
-    let same = manifest.fingerprint == input.run.tokens_fingerprint
-        && manifest.snapshot == input.run.snapshot
-        && manifest.limit == input.limit;
-    if !same || !files_intact(output, &manifest, &next).await? {
-        return Ok(None);
-    }
+    let Some((manifest, next)) = pulse::alive(context, intact(output, input)).await? else { return Ok(None) };
     let identity = manifest.input.clone();
     let still = pulse::blocking(context, move |pulse| {
         pulse.beat(0);
@@ -128,6 +130,21 @@ async fn made_before(
     });
     let last = manifest.limit_reached || next.is_last(input.part, input.parts);
     Ok(still.await?.then_some(TokenizedPart { counts: manifest.counts, last }))
+}
+
+/// The manifest of the part and how the shard goes on, if all that it names is there, byte for byte.
+async fn intact(
+    output: &Location,
+    input: &TokenizePartInput,
+) -> Result<Option<(TokensManifest, Next)>, ActivityError> {
+    let manifest = wikitok_publish::committed_tokens(output, &input.shard.name, input.part).await;
+    let Some(manifest) = committed::readable(manifest)? else { return Ok(None) };
+    let Ok(next) = serde_json::from_value::<Next>(manifest.next.clone()) else { return Ok(None) };
+    let same = manifest.fingerprint == input.run.tokens_fingerprint
+        && manifest.snapshot == input.run.snapshot
+        && manifest.limit == input.limit;
+    let intact = same && files_intact(output, &manifest, &next).await?;
+    Ok(intact.then_some((manifest, next)))
 }
 
 async fn files_intact(
@@ -148,13 +165,15 @@ async fn files_intact(
 
 /// Reads and tokenizes the range. Nothing when it was asked to stop.
 fn make(
-    pulse: &Pulse,
+    pulse: &Arc<Pulse>,
     range: &Range,
     input: &TokenizePartInput,
     tokenizers: &Tokenizers,
 ) -> Result<Option<Made>, PartError> {
     let tokenizer = tokenizers.get(&input.run.configuration.encoding)?;
     let mut reader = wikitok_dump::open_range(range.source.clone(), &range.input, RangeLimits::default())?;
+    let watched = pulse.clone();
+    reader.watch(move || watched.tick());
     let mut part = Part::new(input)?;
     let mut limit_reached = input.limit == Some(0);
     while !limit_reached {
@@ -229,12 +248,11 @@ impl Part {
     }
 
     fn write(&mut self, article: Article, tokenizer: &Tokenizer, pulse: &Pulse) -> Result<(), PartError> {
-        let _alone = (article.text.len() > GIANT_BYTES).then(|| self.wait_for_giants(pulse));
+        let _alone = (article.text.len() > GIANT_BYTES).then(|| wait_for_giants(pulse));
         let mut tokens = Vec::new();
         for stretch in tokenizer.stretches(&article.text) {
             tokens.extend(stretch?);
-            pulse.beat(self.counts.documents);
-            if tokens.len() > MOST_TOKENS || pulse.stopped() {
+            if !pulse.tick() || tokens.len() > MOST_TOKENS {
                 break;
             }
         }
@@ -247,21 +265,6 @@ impl Part {
             tokens,
         })?;
         Ok(())
-    }
-
-    /// Texts that take much of a worker's memory take it one after the other, whatever the number of slots.
-    fn wait_for_giants(&self, pulse: &Pulse) -> MutexGuard<'static, ()> {
-        static GIANTS: Mutex<()> = Mutex::new(());
-        loop {
-            match GIANTS.try_lock() {
-                Ok(alone) => return alone,
-                Err(TryLockError::Poisoned(alone)) => return alone.into_inner(),
-                Err(TryLockError::WouldBlock) => {
-                    pulse.beat(self.counts.documents);
-                    std::thread::sleep(Duration::from_millis(20));
-                }
-            }
-        }
     }
 
     /// One bad record never ends a run, but a flood of them does.
@@ -302,6 +305,21 @@ impl Part {
         let quarantine = QuarantinePart { bytes: Bytes::from(self.bad), rows };
         let tokens = self.tokens.finish()?;
         Ok(Made { counts: self.counts, tokens, quarantine, identity, outcome, engine })
+    }
+}
+
+/// Texts that take much of a worker's memory take it one after the other, whatever the number of slots.
+fn wait_for_giants(pulse: &Pulse) -> MutexGuard<'static, ()> {
+    static GIANTS: Mutex<()> = Mutex::new(());
+    loop {
+        match GIANTS.try_lock() {
+            Ok(alone) => return alone,
+            Err(TryLockError::Poisoned(alone)) => return alone.into_inner(),
+            Err(TryLockError::WouldBlock) => {
+                pulse.tick();
+                std::thread::sleep(Duration::from_millis(20));
+            }
+        }
     }
 }
 

@@ -104,12 +104,9 @@ pub enum DumpError {
         /// Where and how.
         problem: String,
     },
-    /// A range opens to more bytes than allowed.
-    #[error("the range opens to more than {limit} bytes")]
-    OutputLimit {
-        /// The limit.
-        limit: u64,
-    },
+    /// Whoever watches the reading ended it.
+    #[error("the reading was stopped")]
+    Stopped,
     /// A checkpoint's bytes cannot be understood.
     #[error("not a checkpoint: {problem}")]
     BadCheckpoint {
@@ -137,9 +134,8 @@ impl DumpError {
             | Self::UnknownFormat { .. }
             | Self::Truncated { .. }
             | Self::Corrupt { .. }
-            | Self::BrokenChain { .. }
-            | Self::OutputLimit { .. } => ErrorKind::BadInput,
-            Self::BadCheckpoint { .. } | Self::NotAtEnd => ErrorKind::Bug,
+            | Self::BrokenChain { .. } => ErrorKind::BadInput,
+            Self::BadCheckpoint { .. } | Self::NotAtEnd | Self::Stopped => ErrorKind::Bug,
         }
     }
 
@@ -166,7 +162,6 @@ impl DumpError {
             Self::EmptyFile | Self::Truncated { .. } | Self::Corrupt { .. } | Self::UnknownFormat { .. } => {
                 Some("copy the shard again from where it came".to_owned())
             }
-            Self::OutputLimit { .. } => Some("the shard may be a decompression bomb".to_owned()),
             Self::Store(error) => error.hint(),
             _ => None,
         }

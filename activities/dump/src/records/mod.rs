@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 pub(crate) use action::Action;
 pub use batch::Batch;
 pub(crate) use lines::{Line, Lines};
-pub(crate) use pairing::{Pairing, take_garbage};
+pub(crate) use pairing::{Pairing, take_garbage, take_rest};
 
 /// One record of a shard.
 #[derive(Clone, Debug, PartialEq)]
@@ -110,6 +110,8 @@ pub enum BadReason {
     RecordTooLong,
     /// After the end of the compressed data there are other bytes.
     TrailingGarbage,
+    /// All records of a range from the one on that lies behind its limit.
+    OutputLimit,
 }
 
 impl BadReason {
@@ -127,6 +129,7 @@ impl BadReason {
             Self::TextNotAString => "text_not_a_string",
             Self::RecordTooLong => "record_too_long",
             Self::TrailingGarbage => "trailing_garbage",
+            Self::OutputLimit => "output_limit",
         }
     }
 }
