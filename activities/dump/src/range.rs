@@ -15,7 +15,7 @@ use std::sync::Arc;
 
 use crate::bzip2::Blocks;
 use crate::gzip::{Checkpoint, Members};
-use crate::records::{Action, Line, Lines, Pairing, Record};
+use crate::records::{Action, Line, Lines, Pairing, Record, Wanted};
 use crate::{BlockChain, ByteRange, DumpError, ReadAt};
 
 /// Some editors put this before the first line of a file.
@@ -111,6 +111,13 @@ enum State {
 }
 
 impl RangeReader {
+    /// The same range, of which these documents are the articles.
+    #[must_use]
+    pub fn wanting(mut self, wanted: Wanted) -> Self {
+        self.pairing.want(wanted);
+        self
+    }
+
     /// The next record; `None` once the range is read. An error means that the shard is damaged or could not
     /// be read, and that no record of the range may be used.
     #[expect(clippy::should_implement_trait, reason = "an iterator would go on after an error")]

@@ -4,16 +4,22 @@ use std::collections::VecDeque;
 
 use super::action::ActionKind;
 use super::document;
-use super::{Action, BadReason, BadRecord, FilterReason, Line, Record};
+use super::{Action, BadReason, BadRecord, FilterReason, Line, Record, Wanted};
 
 /// The action that waits for its document, and records that are ready.
 #[derive(Default)]
 pub(crate) struct Pairing {
     pending: Option<(u64, Action)>,
     ready: VecDeque<Record>,
+    wanted: Wanted,
 }
 
 impl Pairing {
+    /// Has only these documents count as articles.
+    pub(crate) fn want(&mut self, wanted: Wanted) {
+        self.wanted = wanted;
+    }
+
     /// The next record that is ready.
     pub(crate) fn next(&mut self) -> Option<Record> {
         self.ready.pop_front()
@@ -32,7 +38,7 @@ impl Pairing {
     pub(crate) fn take_document(&mut self, line: &Line<'_>) {
         let action = self.pending.take().map(|(_, action)| action);
         let record = match line.content {
-            Ok(bytes) => read_document(line.start, bytes, action),
+            Ok(bytes) => read_document(line.start, bytes, action, &self.wanted),
             Err(length) => {
                 let message = format!("the line has {length} bytes");
                 bad(line.start, action.and_then(|a| a.page_id), BadReason::RecordTooLong, message)
@@ -57,12 +63,12 @@ impl Pairing {
     }
 }
 
-fn read_document(offset: u64, line: &[u8], action: Option<Action>) -> Record {
+fn read_document(offset: u64, line: &[u8], action: Option<Action>, wanted: &Wanted) -> Record {
     if let Some(Action { kind: ActionKind::Update, page_id }) = action {
         let message = "an update holds only what changed of a page".to_owned();
         return bad(offset, page_id, BadReason::PartialUpdate, message);
     }
-    match document::read(line, action.and_then(|action| action.page_id)) {
+    match document::read(line, action.and_then(|action| action.page_id), wanted) {
         Ok(Ok(article)) => Record::Article(article),
         Ok(Err(reason)) => Record::Filtered(reason),
         Err(document) => {
