@@ -127,7 +127,7 @@ impl GpuActivities {
         output: &Location,
         tokens: &TokensManifest,
     ) -> Result<EncodedPart, ActivityError> {
-        let bytes = match &tokens.tokens {
+        let bytes = match tokens.texts.as_ref().or(tokens.tokens.as_ref()) {
             Some(file) => {
                 let reading = async { output.get(&file.key).await.map_err(failure) };
                 Some(pulse::alive(context, reading).await?)

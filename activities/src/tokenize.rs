@@ -10,8 +10,8 @@ use temporalio_sdk::activities::{ActivityContext, ActivityError};
 use wikitok_counts::Counts;
 use wikitok_dump::{Article, BadRecord, DumpError, RangeLimits, RangeOutcome, Record};
 use wikitok_publish::{
-    EncodedPart, Format, MOST_TOKENS, PublishError, QuarantinePart, RangeIdentity, TokenPartOptions,
-    TokenPartWriter, TokenRow, TokensManifest,
+    EncodedPart, Format, MOST_TOKENS, PublishError, QuarantinePart, RangeIdentity, TextPartWriter,
+    TokenPartOptions, TokenPartWriter, TokenRow, TokensManifest,
 };
 use wikitok_store::{ErrorKind, Location};
 use wikitok_tokenize::{Encoding, TokenizeError, Tokenizer};
@@ -78,6 +78,8 @@ impl Classified for PartError {
 struct Made {
     counts: Counts,
     tokens: EncodedPart,
+    /// What the vectors are made of, when the tokens are kept without it.
+    texts: Option<EncodedPart>,
     quarantine: QuarantinePart,
     identity: RangeIdentity,
     /// None when the limit ended the reading.
@@ -143,7 +145,9 @@ async fn intact(
     let same = manifest.fingerprint == input.run.tokens_fingerprint
         && manifest.snapshot == input.run.snapshot
         && manifest.limit == input.limit;
-    let intact = same && files_intact(output, &manifest, &next).await?;
+    let intact = same
+        && files_intact(output, &manifest, &next).await?
+        && texts_served(output, input, &manifest).await?;
     Ok(intact.then_some((manifest, next)))
 }
 
@@ -163,6 +167,26 @@ async fn files_intact(
     }
 }
 
+/// Whether the vectors of the part can be made, or are: a part that keeps its texts only for them has none any
+/// more once its shard is sealed.
+async fn texts_served(
+    output: &Location,
+    input: &TokenizePartInput,
+    manifest: &TokensManifest,
+) -> Result<bool, ActivityError> {
+    if !texts_apart(input) || manifest.tokens.is_none() {
+        return Ok(true);
+    }
+    let Some(texts) = &manifest.texts else { return Ok(false) };
+    Ok(committed::is_intact(output, texts).await?
+        || committed::has_vectors(output, &input.run, manifest).await?)
+}
+
+/// Whether the run makes vectors and does not keep the texts that they are made of.
+fn texts_apart(input: &TokenizePartInput) -> bool {
+    input.run.vectors_fingerprint.is_some() && !input.run.configuration.keep_text
+}
+
 /// Reads and tokenizes the range. Nothing when it was asked to stop.
 fn make(
     pulse: &Arc<Pulse>,
@@ -171,7 +195,8 @@ fn make(
     tokenizers: &Tokenizers,
 ) -> Result<Option<Made>, PartError> {
     let tokenizer = tokenizers.get(&input.run.configuration.encoding)?;
-    let mut reader = wikitok_dump::open_range(range.source.clone(), &range.input, RangeLimits::default())?;
+    let mut reader = wikitok_dump::open_range(range.source.clone(), &range.input, RangeLimits::default())?
+        .wanting(plan::wanted(&input.run.configuration));
     let watched = pulse.clone();
     reader.watch(move || watched.tick());
     let mut part = Part::new(input)?;
@@ -198,6 +223,7 @@ struct Part {
     number: u32,
     counts: Counts,
     tokens: TokenPartWriter,
+    texts: Option<TextPartWriter>,
     /// The quarantine file so far.
     bad: Vec<u8>,
 }
@@ -208,7 +234,11 @@ impl Part {
             shard: input.shard.name.clone(),
             number: input.part,
             counts: Counts::default(),
-            tokens: TokenPartWriter::new(TokenPartOptions::default())?,
+            tokens: TokenPartWriter::new(TokenPartOptions {
+                keep_text: input.run.configuration.keep_text,
+                ..TokenPartOptions::default()
+            })?,
+            texts: texts_apart(input).then(TextPartWriter::new).transpose()?,
             bad: Vec::new(),
         })
     }
@@ -256,15 +286,18 @@ impl Part {
                 break;
             }
         }
-        self.tokens.push(TokenRow {
+        let row = TokenRow {
             page_id: article.page_id,
             title: article.title,
             revision_id: article.revision_id,
             timestamp: article.timestamp,
             text: article.text,
             tokens,
-        })?;
-        Ok(())
+        };
+        let Some(texts) = &mut self.texts else { return Ok(self.tokens.push(row)?) };
+        let (page_id, title, text) = (row.page_id, row.title.clone(), row.text.clone());
+        self.tokens.push(row)?;
+        Ok(texts.push(page_id, &title, &text)?)
     }
 
     /// One bad record never ends a run, but a flood of them does.
@@ -304,7 +337,8 @@ impl Part {
         let rows = self.counts.quarantined_total();
         let quarantine = QuarantinePart { bytes: Bytes::from(self.bad), rows };
         let tokens = self.tokens.finish()?;
-        Ok(Made { counts: self.counts, tokens, quarantine, identity, outcome, engine })
+        let texts = self.texts.map(TextPartWriter::finish).transpose()?;
+        Ok(Made { counts: self.counts, tokens, texts, quarantine, identity, outcome, engine })
     }
 }
 
@@ -329,6 +363,10 @@ async fn commit(
     made: Made,
 ) -> Result<TokenizedPart, ActivityError> {
     let next = range::hand_over(output, input, made.outcome.as_ref()).await?;
+    let texts = match &made.texts {
+        Some(texts) => wikitok_publish::put_texts(output, &input.shard.name, input.part, texts).await,
+        None => Ok(None),
+    };
     let limit_reached = made.outcome.is_none();
     let last = limit_reached || next.is_last(input.part, input.parts);
     let next = serde_json::to_value(next).map_err(|error| failed(ErrorKind::Bug, error.to_string()))?;
@@ -343,6 +381,7 @@ async fn commit(
         counts: made.counts.clone(),
         tokens: None,
         quarantine: None,
+        texts: texts.map_err(failure)?,
         limit: input.limit,
         limit_reached,
         next,

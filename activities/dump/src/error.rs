@@ -14,6 +14,22 @@ pub enum DumpError {
         /// What is wrong with it.
         problem: &'static str,
     },
+    /// A selection of shards cannot be understood.
+    #[error("`{selection}` selects no shards")]
+    BadSelection {
+        /// The selection as given.
+        selection: String,
+    },
+    /// A shard was asked for that the snapshot does not have.
+    #[error("snapshot `{snapshot}` has {there} shards, and none at place {asked}")]
+    NoSuchShard {
+        /// The snapshot's name.
+        snapshot: String,
+        /// The place asked for.
+        asked: u32,
+        /// How many shards there are.
+        there: u32,
+    },
     /// The source holds no dumps.
     #[error("`{uri}` holds no dumps")]
     NoDumps {
@@ -123,6 +139,8 @@ impl DumpError {
     pub fn kind(&self) -> ErrorKind {
         match self {
             Self::BadQuery { .. }
+            | Self::BadSelection { .. }
+            | Self::NoSuchShard { .. }
             | Self::NoDumps { .. }
             | Self::UnknownWiki { .. }
             | Self::NoSuchDate { .. }
@@ -147,6 +165,12 @@ impl DumpError {
                  `enwiki-2026` or `enwiki-latest`"
                     .to_owned(),
             ),
+            Self::NoSuchShard { there, .. } => {
+                Some(format!("places are counted from 0: the last is {}", there.saturating_sub(1)))
+            }
+            Self::BadSelection { .. } => {
+                Some("name them by their places, counted from 0: `3`, `0-3` or `0,2,5-7`".to_owned())
+            }
             Self::NoDumps { .. } => Some(
                 "looked for `other/cirrus_search_index`, `other/cirrussearch`, `cirrus_search_index`, \
                  `cirrussearch` and for directories named by a date (`YYYYMMDD`)"

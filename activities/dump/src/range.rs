@@ -15,7 +15,7 @@ use std::sync::Arc;
 
 use crate::bzip2::Blocks;
 use crate::gzip::{Checkpoint, Members};
-use crate::records::{Action, Batch, Line, Lines, Pairing, Record, take_garbage, take_rest};
+use crate::records::{Action, Batch, Line, Lines, Pairing, Record, Wanted, take_garbage, take_rest};
 use crate::{BlockChain, ByteRange, DumpError, ReadAt};
 
 /// Some editors put this before the first line of a file.
@@ -115,6 +115,13 @@ enum State {
 }
 
 impl RangeReader {
+    /// The same range, of which these documents are the articles.
+    #[must_use]
+    pub fn wanting(mut self, wanted: Wanted) -> Self {
+        self.batch = Batch::wanting(Arc::new(wanted));
+        self
+    }
+
     /// The next record; `None` once the range is read. An error means that the shard is damaged or could not
     /// be read, and that no record of the range may be used.
     #[expect(clippy::should_implement_trait, reason = "an iterator would go on after an error")]
@@ -134,7 +141,8 @@ impl RangeReader {
     /// As [`Self::next`] otherwise.
     pub fn next_batch(&mut self, bytes: usize) -> Result<Option<Batch>, DumpError> {
         while self.batch.bytes() < bytes && self.advance()? {}
-        let batch = std::mem::take(&mut self.batch);
+        let next = self.batch.another();
+        let batch = std::mem::replace(&mut self.batch, next);
         self.documents += batch.len() as u64;
         Ok(Some(batch).filter(|batch| !batch.is_empty()))
     }

@@ -163,6 +163,7 @@ pub(crate) fn tokens_manifest(
         },
         tokens: None,
         quarantine: None,
+        texts: None,
         limit: None,
         limit_reached: false,
         next: json!({ "block": part + 1 }),
