@@ -10,5 +10,7 @@ mod edge;
 mod harness;
 mod kill;
 mod layouts;
+mod memory;
 mod mistakes;
+mod processes;
 mod readers;

@@ -27,6 +27,6 @@ pub use error::DumpError;
 pub use gzip::Checkpoint;
 pub use plan::{ByteRange, Compression, RangePlan, plan_ranges, sniff};
 pub use range::{RangeBytes, RangeInput, RangeLimits, RangeOutcome, RangeReader, open_range};
-pub use records::{Article, BadReason, BadRecord, Batch, FilterReason, Record};
-pub use snapshot::{Layout, ShardFile, Snapshot, SnapshotQuery, resolve, wikis};
+pub use records::{Article, BadReason, BadRecord, Batch, FilterReason, Record, Wanted};
+pub use snapshot::{Index, Layout, ShardFile, ShardSelection, Snapshot, SnapshotQuery, resolve, wikis};
 pub use source::{LocationObject, ReadAt};

@@ -15,7 +15,7 @@ use std::sync::Arc;
 
 use crate::bzip2::Blocks;
 use crate::gzip::{Checkpoint, Members};
-use crate::records::{Action, Batch, Line, Lines, Pairing, Record, take_garbage};
+use crate::records::{Action, Batch, Line, Lines, Pairing, Record, Wanted, take_garbage, take_rest};
 use crate::{BlockChain, ByteRange, DumpError, ReadAt};
 
 /// Some editors put this before the first line of a file.
@@ -40,7 +40,9 @@ pub enum RangeInput {
 pub struct RangeLimits {
     /// Longer lines are quarantined without being held.
     pub max_line_bytes: usize,
-    /// A range that opens to more bytes is an error: it may be a decompression bomb.
+    /// Records of a range that begin behind so many bytes are passed over, which is one quarantined record: it
+    /// may be a decompression bomb. The data is still read to its end, so that the next range can be found and
+    /// checksums hold.
     pub max_output_bytes: u64,
 }
 
@@ -74,6 +76,9 @@ pub struct RangeReader {
     batch: Batch,
     documents: u64,
     state: State,
+    max_output_bytes: u64,
+    /// Records are passed over from here on.
+    passes_over: bool,
 }
 
 /// Opens a range of a shard. Whether it is gzip or bzip2 must be known: see [`crate::sniff`].
@@ -87,13 +92,15 @@ pub fn open_range(
         RangeInput::Stream { start, .. } => Ownership::Stream { starts_shard: start.is_none() },
     };
     Ok(RangeReader {
-        decoder: Decoder::open(source, input, limits)?,
+        decoder: Decoder::open(source, input)?,
         lines: Lines::new(limits.max_line_bytes),
         ownership,
         pairing: Pairing::default(),
         batch: Batch::default(),
         documents: 0,
         state: State::Before,
+        max_output_bytes: limits.max_output_bytes,
+        passes_over: false,
     })
 }
 
@@ -108,6 +115,13 @@ enum State {
 }
 
 impl RangeReader {
+    /// The same range, of which these documents are the articles.
+    #[must_use]
+    pub fn wanting(mut self, wanted: Wanted) -> Self {
+        self.batch = Batch::wanting(Arc::new(wanted));
+        self
+    }
+
     /// The next record; `None` once the range is read. An error means that the shard is damaged or could not
     /// be read, and that no record of the range may be used.
     #[expect(clippy::should_implement_trait, reason = "an iterator would go on after an error")]
@@ -127,9 +141,16 @@ impl RangeReader {
     /// As [`Self::next`] otherwise.
     pub fn next_batch(&mut self, bytes: usize) -> Result<Option<Batch>, DumpError> {
         while self.batch.bytes() < bytes && self.advance()? {}
-        let batch = std::mem::take(&mut self.batch);
+        let next = self.batch.another();
+        let batch = std::mem::replace(&mut self.batch, next);
         self.documents += batch.len() as u64;
         Ok(Some(batch).filter(|batch| !batch.is_empty()))
+    }
+
+    /// Has `watch` called for each chunk of data that is decompressed: there may be many between two records.
+    /// When it gives `false`, reading ends with [`DumpError::Stopped`].
+    pub fn watch(&mut self, watch: impl FnMut() -> bool + Send + 'static) {
+        self.decoder.watch = Box::new(watch);
     }
 
     /// What there is to know of the range, after [`Self::next`] or [`Self::next_batch`] gave `None`.
@@ -195,6 +216,10 @@ impl RangeReader {
     /// Keeps the line that begins at `base` of the batch if it belongs to the range.
     fn take(&mut self, base: usize, line: Line, action: Option<Action>, verdict: Verdict) {
         let is_ours = matches!(verdict, Verdict::Take | Verdict::TakeLast);
+        if is_ours && line.start >= self.max_output_bytes {
+            self.batch.lines().truncate(base);
+            return self.pass_over(line.start);
+        }
         match action {
             None if is_ours && line.is_too_long => {
                 self.pairing.take_too_long(line.start, line.length, &mut self.batch);
@@ -209,6 +234,14 @@ impl RangeReader {
                     self.pairing.take_action(line.start, action, &mut self.batch);
                 }
             }
+        }
+    }
+
+    /// Passes over a record that lies behind the limit.
+    fn pass_over(&mut self, offset: u64) {
+        if !std::mem::replace(&mut self.passes_over, true) {
+            self.pairing.flush(&mut self.batch);
+            take_rest(offset, self.max_output_bytes, &mut self.batch);
         }
     }
 
@@ -294,9 +327,9 @@ pub struct RangeBytes {
 }
 
 impl RangeBytes {
-    /// Opens a range as [`open_range`] does. Of `limits` only the bytes of output count.
-    pub fn open(source: Arc<dyn ReadAt>, input: &RangeInput, limits: RangeLimits) -> Result<Self, DumpError> {
-        Ok(Self { decoder: Decoder::open(source, input, limits)? })
+    /// Opens a range as [`open_range`] does.
+    pub fn open(source: Arc<dyn ReadAt>, input: &RangeInput) -> Result<Self, DumpError> {
+        Ok(Self { decoder: Decoder::open(source, input)? })
     }
 
     /// Puts the next bytes into `chunk`, in place of what is there; `false` at the end of the shard. Goes on
@@ -306,10 +339,13 @@ impl RangeBytes {
     }
 }
 
+/// Called for each chunk of data; `false` stops the reading.
+type Watch = Box<dyn FnMut() -> bool + Send>;
+
 /// A range's decompressed data.
 pub(crate) struct Decoder {
     data: Data,
-    max_output_bytes: u64,
+    watch: Watch,
 }
 
 enum Data {
@@ -318,25 +354,25 @@ enum Data {
 }
 
 impl Decoder {
-    fn open(source: Arc<dyn ReadAt>, input: &RangeInput, limits: RangeLimits) -> Result<Self, DumpError> {
+    fn open(source: Arc<dyn ReadAt>, input: &RangeInput) -> Result<Self, DumpError> {
         let data = match input {
             RangeInput::Blocks(range) => Data::Blocks(Box::new(Blocks::open(source, *range)?)),
             RangeInput::Stream { start, consume_bytes } => {
                 Data::Members(Box::new(Members::open(source, start.as_ref(), *consume_bytes)))
             }
         };
-        Ok(Self { data, max_output_bytes: limits.max_output_bytes })
+        Ok(Self { data, watch: Box::new(|| true) })
     }
 
     /// Replaces `chunk` with the next bytes; leaves it empty and gives `false` at the end of the shard.
     pub(crate) fn load(&mut self, chunk: &mut Vec<u8>) -> Result<bool, DumpError> {
-        let (has_more, produced) = match &mut self.data {
-            Data::Blocks(blocks) => (blocks.next_block(chunk)?, blocks.produced()),
-            Data::Members(members) => (members.next_chunk(chunk)?, members.produced()),
-        };
-        if produced > self.max_output_bytes {
-            return Err(DumpError::OutputLimit { limit: self.max_output_bytes });
+        if !(self.watch)() {
+            return Err(DumpError::Stopped);
         }
+        let has_more = match &mut self.data {
+            Data::Blocks(blocks) => blocks.next_block(chunk)?,
+            Data::Members(members) => members.next_chunk(chunk)?,
+        };
         if !has_more {
             chunk.clear();
         }

@@ -20,8 +20,11 @@
 mod encoding;
 mod error;
 mod splitter;
+mod stretches;
 mod tokenizer;
+mod word;
 
 pub use encoding::Encoding;
 pub use error::TokenizeError;
+pub use stretches::Stretches;
 pub use tokenizer::Tokenizer;

@@ -46,8 +46,7 @@ pub(crate) fn articles(shards: &[Bytes]) -> Vec<Article> {
 
 /// Decompresses a shard and looks at nothing.
 pub(crate) fn decompress(shard: &Bytes) -> u64 {
-    let mut bytes =
-        RangeBytes::open(Arc::new(shard.clone()), &all_of(shard), RangeLimits::default()).unwrap();
+    let mut bytes = RangeBytes::open(Arc::new(shard.clone()), &all_of(shard)).unwrap();
     let (mut chunk, mut total) = (Vec::new(), 0);
     while bytes.next_chunk(&mut chunk).unwrap() {
         total += black_box(&chunk).len() as u64;

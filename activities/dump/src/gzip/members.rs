@@ -79,11 +79,6 @@ impl Members {
         self.skip
     }
 
-    /// How many bytes were decoded.
-    pub(crate) fn produced(&self) -> u64 {
-        self.produced
-    }
-
     /// How many bytes lie before the place where the range may end, once it is reached.
     pub(crate) fn boundary(&self) -> Option<u64> {
         self.boundary.as_ref().map(|boundary| boundary.produced)

@@ -4,8 +4,9 @@
 //! that one decompresses while others parse.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
-use super::{Action, BadReason, BadRecord, Record, document};
+use super::{Action, BadReason, BadRecord, Record, Wanted, document};
 use crate::records::action::ActionKind;
 
 /// What an entry costs beside its line: records of no bytes must not pile up uncounted.
@@ -18,6 +19,7 @@ pub struct Batch {
     lines: Vec<u8>,
     at: usize,
     entries: VecDeque<Entry>,
+    wanted: Arc<Wanted>,
 }
 
 #[derive(Debug)]
@@ -32,6 +34,16 @@ enum Entry {
 }
 
 impl Batch {
+    /// An empty batch, in which the documents that are `wanted` are articles.
+    pub(crate) fn wanting(wanted: Arc<Wanted>) -> Self {
+        Self { wanted, ..Self::default() }
+    }
+
+    /// An empty batch in which the same documents are articles.
+    pub(crate) fn another(&self) -> Self {
+        Self::wanting(self.wanted.clone())
+    }
+
     /// How many records are left.
     pub fn len(&self) -> usize {
         self.entries.len()
@@ -78,7 +90,7 @@ impl Iterator for Batch {
             Entry::Document { offset, action, length } => {
                 let line = &self.lines[self.at..self.at + length];
                 self.at += length;
-                read_document(offset, line, action)
+                read_document(offset, line, action, &self.wanted)
             }
         };
         if self.entries.is_empty() {
@@ -92,12 +104,12 @@ impl Iterator for Batch {
     }
 }
 
-fn read_document(offset: u64, line: &[u8], action: Option<Action>) -> Record {
+fn read_document(offset: u64, line: &[u8], action: Option<Action>, wanted: &Wanted) -> Record {
     if let Some(Action { kind: ActionKind::Update, page_id }) = action {
         let message = "an update holds only what changed of a page".to_owned();
         return bad(offset, page_id, BadReason::PartialUpdate, message);
     }
-    match document::read(line, action.and_then(|action| action.page_id)) {
+    match document::read(line, action.and_then(|action| action.page_id), wanted) {
         Ok(Ok(article)) => Record::Article(article),
         Ok(Err(reason)) => Record::Filtered(reason),
         Err(document) => {

@@ -50,3 +50,9 @@ pub(crate) fn take_garbage(offset: u64, batch: &mut Batch) {
     let message = "the compressed data is followed by bytes that are none".to_owned();
     batch.push(bad(offset, None, BadReason::TrailingGarbage, message));
 }
+
+/// Takes all that lies behind the limit of a range as one record.
+pub(crate) fn take_rest(offset: u64, limit: u64, batch: &mut Batch) {
+    let message = format!("the range opens to more than {limit} bytes: the records behind are passed over");
+    batch.push(bad(offset, None, BadReason::OutputLimit, message));
+}
