@@ -77,6 +77,9 @@ pub(crate) enum Command {
     Verify {
         /// The output of a run.
         output: String,
+        /// Tokenize so many articles again with `tiktoken-rs`, spread evenly over the output, and compare the ids.
+        #[arg(long, value_name = "ARTICLES")]
+        sample: Option<u64>,
     },
     /// Find the articles nearest in meaning to some words.
     #[command(after_help = "Example:\n  wikitok-cli search ./out \"how do volcanoes form\" -k 5")]
