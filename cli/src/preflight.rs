@@ -4,7 +4,7 @@ use anyhow::Context;
 use wikitok_activities::plan;
 use wikitok_dump::Snapshot;
 use wikitok_store::Location;
-use wikitok_workflows::contract::Run;
+use wikitok_workflows::contract::{Embedding, Run};
 
 use crate::arguments::StartArguments;
 use crate::configuration;
@@ -24,14 +24,22 @@ pub(crate) async fn check(arguments: &StartArguments) -> anyhow::Result<Planned>
     let snapshot = wikitok_dump::resolve(&source, &arguments.dump).await?;
     let output = Location::create(&arguments.output).await.context("cannot use --output")?;
     output.check_writable().await.context("cannot use --output")?;
-    let (run, id) = configuration::run(arguments, &snapshot, source.uri(), output.uri());
+    let embedding = embedding(arguments).await?;
+    let (run, id) = configuration::run(arguments, embedding, &snapshot, source.uri(), output.uri());
     let before = wikitok_publish::read_owner(&output).await?;
     if let Some(reason) = before.and_then(|before| plan::conflict(&before, &run)) {
         let message = format!("the output `{}` belongs to another run: {reason}", output.uri());
         return Err(Hinted::new(message, "give each run an --output of its own").into());
     }
-    if arguments.local && !arguments.no_embed {
-        wikitok_embed::inspect_model(&wikitok_worker::home::model())?;
-    }
     Ok(Planned { run, id, snapshot, output })
+}
+
+/// The model that is asked for, read off the main threads: its weights are digested.
+async fn embedding(arguments: &StartArguments) -> anyhow::Result<Option<Embedding>> {
+    if arguments.no_embed {
+        return Ok(None);
+    }
+    let asked = arguments.embedding.clone();
+    let embedding = tokio::task::spawn_blocking(move || asked.configuration()).await??;
+    Ok(Some(embedding))
 }
