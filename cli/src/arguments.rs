@@ -8,6 +8,8 @@ use wikitok_embed::Device;
 use wikitok_tokenize::Encoding;
 use wikitok_worker::environment;
 
+use crate::embedding::EmbeddingArguments;
+
 /// Turns Wikipedia dumps into token ids and embedding vectors, durably.
 ///
 /// A run is a Temporal workflow: it survives the loss of any process, and is seen in Temporal's Web UI.
@@ -119,6 +121,9 @@ pub(crate) struct StartArguments {
     /// Make token ids only, no embedding vectors.
     #[arg(long)]
     pub(crate) no_embed: bool,
+    /// Which model makes the vectors, and how.
+    #[command(flatten)]
+    pub(crate) embedding: EmbeddingArguments,
     /// Stop after so many articles, counted in the order of the dump. Shards then go one after the other.
     #[arg(long, value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) limit: Option<u64>,
@@ -201,6 +206,13 @@ pub(crate) struct SearchArguments {
     /// How many articles to show.
     #[arg(short, default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..))]
     pub(crate) k: u16,
+    /// The directory of the model that the output was made with [default: all-MiniLM-L6-v2].
+    #[arg(long, env = environment::MODEL, hide_env_values = true)]
+    pub(crate) model: Option<PathBuf>,
+    /// What is written before the words, as models like E5 want it: `query: ` [default: what the model's own files
+    /// ask for, which is mostly nothing].
+    #[arg(long)]
+    pub(crate) query_prefix: Option<String>,
 }
 
 /// Arguments of `doctor`.
@@ -212,6 +224,9 @@ pub(crate) struct DoctorArguments {
     /// An output to check.
     #[arg(long)]
     pub(crate) output: Option<String>,
+    /// The directory of the model to check [default: all-MiniLM-L6-v2].
+    #[arg(long, env = environment::MODEL, hide_env_values = true)]
+    pub(crate) model: Option<PathBuf>,
     /// The device to check: `cpu`, `cuda` or `cuda:N`.
     #[arg(long, env = environment::DEVICE, hide_env_values = true, default_value = "cpu")]
     pub(crate) device: Device,
@@ -229,6 +244,9 @@ pub(crate) struct DevArguments {
     /// Temporal's database file, which keeps the runs [default: `dev/temporal.db` in wikitok's home].
     #[arg(long)]
     pub(crate) db: Option<PathBuf>,
+    /// The directory of the model that the `gpu` worker holds [default: all-MiniLM-L6-v2].
+    #[arg(long, env = environment::MODEL, hide_env_values = true)]
+    pub(crate) model: Option<PathBuf>,
     /// What runs the model: `cpu`, `cuda` or `cuda:N`.
     #[arg(long, env = environment::DEVICE, hide_env_values = true, default_value = "cpu")]
     pub(crate) device: Device,

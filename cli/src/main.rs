@@ -8,6 +8,7 @@ mod client;
 mod configuration;
 mod dev;
 mod doctor;
+mod embedding;
 mod error;
 mod output;
 mod preflight;

@@ -4,7 +4,7 @@ use anyhow::Context;
 use wikitok_activities::plan;
 use wikitok_dump::Snapshot;
 use wikitok_store::Location;
-use wikitok_workflows::contract::Run;
+use wikitok_workflows::contract::{Embedding, Run};
 
 use crate::arguments::StartArguments;
 use crate::configuration;
@@ -21,7 +21,7 @@ pub(crate) struct Planned {
 /// Finds the snapshot, opens the output, and shows that neither stands in the way of the run.
 pub(crate) async fn check(arguments: &StartArguments) -> anyhow::Result<Planned> {
     let source = Location::open(&arguments.source).context("cannot use --source")?;
-    let configuration = configuration::configuration(arguments)?;
+    let configuration = configuration::configuration(arguments, embedding(arguments).await?)?;
     let snapshot = plan::resolve(&source, &arguments.dump, &configuration).await?;
     let output = Location::create(&arguments.output).await.context("cannot use --output")?;
     output.check_writable().await.context("cannot use --output")?;
@@ -31,8 +31,15 @@ pub(crate) async fn check(arguments: &StartArguments) -> anyhow::Result<Planned>
         let message = format!("the output `{}` belongs to another run: {reason}", output.uri());
         return Err(Hinted::new(message, "give each run an --output of its own").into());
     }
-    if arguments.local && !arguments.no_embed {
-        wikitok_embed::inspect_model(&wikitok_worker::home::model())?;
-    }
     Ok(Planned { run, id, snapshot, output })
+}
+
+/// The model that is asked for, read off the main threads: its weights are digested.
+async fn embedding(arguments: &StartArguments) -> anyhow::Result<Option<Embedding>> {
+    if arguments.no_embed {
+        return Ok(None);
+    }
+    let asked = arguments.embedding.clone();
+    let embedding = tokio::task::spawn_blocking(move || asked.configuration()).await??;
+    Ok(Some(embedding))
 }

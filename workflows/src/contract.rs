@@ -56,6 +56,12 @@ pub struct Embedding {
     pub model_sha256: String,
     /// Word pieces of a text that are embedded; the rest is cut off.
     pub max_word_pieces: u32,
+    /// Sha256 of how the model is read: its tokenizer, pooling and so on; none for `all-MiniLM-L6-v2` as published.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub settings_sha256: Option<String>,
+    /// What is written before every text, as E5's `passage: `.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub passage_prefix: String,
 }
 
 /// How fast a run goes; none of it changes the output.
