@@ -12,3 +12,4 @@ mod kill;
 mod layouts;
 mod mistakes;
 mod readers;
+mod sources;

@@ -1,5 +1,7 @@
 //! What can go wrong between a source and its records, short of a single bad record.
 
+use std::time::Duration;
+
 use wikitok_store::{ErrorKind, StoreError};
 
 /// A snapshot that cannot be found, or a shard that cannot be read.
@@ -140,6 +142,14 @@ impl DumpError {
             | Self::BrokenChain { .. }
             | Self::OutputLimit { .. } => ErrorKind::BadInput,
             Self::BadCheckpoint { .. } | Self::NotAtEnd => ErrorKind::Bug,
+        }
+    }
+
+    /// How long to wait before trying again, where the other side said so.
+    pub fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Store(error) => error.retry_after(),
+            _ => None,
         }
     }
 
