@@ -1,12 +1,16 @@
-# `make demo` shows the whole pipeline; `make test` proves it. Both fetch what they need into .wikitok/.
+# `make demo` shows the whole pipeline; `make test` proves it, `make bench` says how fast it is.
+# All fetch what they need into .wikitok/.
 
-.PHONY: demo test build fetch clean
+.PHONY: demo test bench build fetch clean
 
 demo: build fetch
 	tools/demo
 
 test:
 	tools/test
+
+bench:
+	tools/bench
 
 build:
 	cargo build --release --locked --bins

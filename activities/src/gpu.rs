@@ -79,8 +79,9 @@ impl GpuActivities {
     ) -> Result<EmbeddedPart, ActivityError> {
         let fingerprint = self.check(&input.run)?;
         let output = Location::open(&input.run.output).map_err(failure)?;
-        let tokens = tokens_of(&output, &input).await?;
-        if let Some(vectors) = made_before(&output, &input, &tokens, &fingerprint).await? {
+        let tokens = pulse::alive(&context, tokens_of(&output, &input)).await?;
+        let before = made_before(&output, &input, &tokens, &fingerprint);
+        if let Some(vectors) = pulse::alive(&context, before).await? {
             tracing::info!(shard = input.shard, part = input.part, "already committed");
             return Ok(EmbeddedPart { vectors });
         }
@@ -126,12 +127,15 @@ impl GpuActivities {
         output: &Location,
         tokens: &TokensManifest,
     ) -> Result<EncodedPart, ActivityError> {
-        let bytes = match &tokens.tokens {
-            Some(file) => Some(output.get(&file.key).await.map_err(failure)?),
+        let bytes = match tokens.texts.as_ref().or(tokens.tokens.as_ref()) {
+            Some(file) => {
+                let reading = async { output.get(&file.key).await.map_err(failure) };
+                Some(pulse::alive(context, reading).await?)
+            }
             None => None,
         };
         let (embedder, dimensions) = (self.embedder.clone(), self.identity.dimensions);
-        let work = move |pulse: &Pulse| {
+        let work = move |pulse: &Arc<Pulse>| {
             let mut part = VectorPartWriter::new(VectorPartOptions::new(dimensions))?;
             if let Some(bytes) = bytes {
                 let mut embedder = embedder.lock().unwrap_or_else(PoisonError::into_inner);

@@ -2,11 +2,14 @@
 
 use temporalio_sdk::activities::ActivityError;
 use tokio::runtime::Handle;
-use wikitok_dump::{Compression, Layout, LocationObject, RangePlan, ShardFile, Snapshot, SnapshotQuery};
+use wikitok_dump::{
+    Compression, DumpError, Index, Layout, LocationObject, RangePlan, ShardFile, ShardSelection, Snapshot,
+    SnapshotQuery, Wanted,
+};
 use wikitok_publish::{Format, RunOwner};
 use wikitok_store::{ErrorKind, Location};
 use wikitok_workflows::contract::{
-    PlanShardInput, PlanSnapshotInput, Run, SHARDS_IN_PAGE, Shard, ShardPlan, SnapshotPlan,
+    Configuration, PlanShardInput, PlanSnapshotInput, Run, SHARDS_IN_PAGE, Shard, ShardPlan, SnapshotPlan,
 };
 
 use crate::failure::{failed, failure};
@@ -71,10 +74,38 @@ pub fn layout(snapshot: &Snapshot) -> &'static str {
     }
 }
 
+/// Which of the wiki's indexes holds what a run asks for.
+pub fn index(configuration: &Configuration) -> Index {
+    if configuration.namespaces.is_empty() { Index::Content } else { Index::General }
+}
+
+/// Which documents are articles to a run.
+pub fn wanted(configuration: &Configuration) -> Wanted {
+    let mut wanted = Wanted { min_chars: configuration.min_chars, ..Wanted::default() };
+    if !configuration.namespaces.is_empty() {
+        wanted.namespaces.clone_from(&configuration.namespaces);
+    }
+    wanted
+}
+
+/// The snapshot as a run sees it: in the index that it asks for, and with only the shards that it asks for.
+pub async fn resolve(
+    source: &Location,
+    query: &SnapshotQuery,
+    configuration: &Configuration,
+) -> Result<Snapshot, DumpError> {
+    let query = query.clone().of_index(index(configuration));
+    let snapshot = wikitok_dump::resolve(source, &query).await?;
+    match &configuration.shards {
+        Some(selection) => snapshot.select(&selection.parse::<ShardSelection>()?),
+        None => Ok(snapshot),
+    }
+}
+
 async fn find(run: &Run) -> Result<Snapshot, ActivityError> {
     let source = Location::open(&run.source).map_err(failure)?;
     let query: SnapshotQuery = run.snapshot.parse().map_err(failure)?;
-    let snapshot = wikitok_dump::resolve(&source, &query).await.map_err(failure)?;
+    let snapshot = resolve(&source, &query, &run.configuration).await.map_err(failure)?;
     let layout = layout(&snapshot);
     if layout == run.layout {
         return Ok(snapshot);

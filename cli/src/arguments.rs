@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use wikitok_dump::SnapshotQuery;
+use wikitok_dump::{ShardSelection, SnapshotQuery};
 use wikitok_embed::Device;
 use wikitok_tokenize::Encoding;
 use wikitok_worker::environment;
@@ -77,6 +77,9 @@ pub(crate) enum Command {
     Verify {
         /// The output of a run.
         output: String,
+        /// Tokenize so many articles again with `tiktoken-rs`, spread evenly over the output, and compare the ids.
+        #[arg(long, value_name = "ARTICLES")]
+        sample: Option<u64>,
     },
     /// Find the articles nearest in meaning to some words.
     #[command(after_help = "Example:\n  wikitok-cli search ./out \"how do volcanoes form\" -k 5")]
@@ -93,6 +96,7 @@ pub(crate) enum Command {
 const START_EXAMPLES: &str = "Examples:
   wikitok-cli start --dump enwiki-20260920 --source ./dumps --output ./out --watch
   wikitok-cli start --dump enwiki-2026 --source /mirror/other --output ./ids --no-embed
+  wikitok-cli start --dump enwiki-2026 --source /mirror/other --output ./try --shards 0-3 --dry-run
   wikitok-cli start --dump simplewiki-latest --source ./dumps --output ./try --limit 100 --local --watch";
 
 /// Arguments of `start`.
@@ -118,6 +122,22 @@ pub(crate) struct StartArguments {
     /// Stop after so many articles, counted in the order of the dump. Shards then go one after the other.
     #[arg(long, value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) limit: Option<u64>,
+    /// Only these shards, by their places in the order of the snapshot, counted from 0: `0-3`, `0,2,5-7`.
+    #[arg(long, value_parser = shard_selection)]
+    pub(crate) shards: Option<ShardSelection>,
+    /// Pages of these namespaces, by number, in place of articles: talk pages (1), templates (10), categories
+    /// (14) and so on. They are read from the wiki's general index; 0, articles, from its content index.
+    #[arg(long, value_delimiter = ',', value_parser = clap::value_parser!(i64).range(0..=10_000))]
+    pub(crate) namespace: Vec<i64>,
+    /// Leave out texts with fewer characters.
+    #[arg(long, default_value_t = 0)]
+    pub(crate) min_chars: u64,
+    /// Whether the text is kept beside its ids.
+    #[arg(long, value_enum, default_value_t = Answer::Yes)]
+    pub(crate) keep_text: Answer,
+    /// Start nothing: print what would be done, and an estimate of the time and space it takes.
+    #[arg(long, conflicts_with_all = ["watch", "local"])]
+    pub(crate) dry_run: bool,
     /// Show progress until the run ends, then its result; the exit code says how it ended.
     #[arg(long)]
     pub(crate) watch: bool,
@@ -136,6 +156,19 @@ pub(crate) struct StartArguments {
     /// What runs the model, with --local: `cpu`, `cuda` or `cuda:N`.
     #[arg(long, env = environment::DEVICE, hide_env_values = true, default_value = "cpu")]
     pub(crate) device: Device,
+}
+
+/// Yes or no.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
+pub(crate) enum Answer {
+    /// Yes.
+    Yes,
+    /// No.
+    No,
+}
+
+fn shard_selection(text: &str) -> Result<ShardSelection, String> {
+    text.parse().map_err(|error: wikitok_dump::DumpError| with_hint(&error, error.hint()))
 }
 
 fn words(text: &str) -> Result<String, String> {

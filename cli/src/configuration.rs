@@ -7,7 +7,8 @@ use wikitok_dump::Snapshot;
 use wikitok_workflows::contract::{Configuration, Embedding, Pace, Run};
 use wikitok_workflows::names;
 
-use crate::arguments::StartArguments;
+use crate::arguments::{Answer, StartArguments};
+use crate::error::Hinted;
 
 /// What of the code decides the bytes of the token data, beside the configuration. Raised when documents are
 /// chosen, cut or written in another way.
@@ -24,23 +25,43 @@ fn default_model() -> Embedding {
     }
 }
 
-fn configuration(arguments: &StartArguments) -> Configuration {
-    Configuration {
+/// The configuration that the arguments ask for.
+pub(crate) fn configuration(arguments: &StartArguments) -> anyhow::Result<Configuration> {
+    Ok(Configuration {
         encoding: arguments.encoding.to_string(),
         embedding: (!arguments.no_embed).then(default_model),
         limit: arguments.limit,
         range_bytes: arguments.range_bytes.unwrap_or(arguments.range_mb << 20),
+        shards: arguments.shards.as_ref().map(ToString::to_string),
+        namespaces: namespaces(&arguments.namespace)?,
+        min_chars: arguments.min_chars,
+        keep_text: arguments.keep_text == Answer::Yes,
+    })
+}
+
+/// The namespaces of the general index that are asked for; none for articles.
+fn namespaces(asked: &[i64]) -> anyhow::Result<Vec<i64>> {
+    let mut namespaces = asked.to_vec();
+    namespaces.sort_unstable();
+    namespaces.dedup();
+    match namespaces[..] {
+        [0] => Ok(Vec::new()),
+        [0, ..] => {
+            let message = "articles (namespace 0) lie in another index than other pages";
+            Err(Hinted::new(message, "make two runs, each with an --output of its own").into())
+        }
+        _ => Ok(namespaces),
     }
 }
 
 /// The run that the arguments ask for, and its id.
 pub(crate) fn run(
     arguments: &StartArguments,
+    configuration: Configuration,
     snapshot: &Snapshot,
     source: &str,
     output: &str,
 ) -> (Run, String) {
-    let configuration = configuration(arguments);
     let tokens_fingerprint = tokens_fingerprint(&configuration);
     let vectors_fingerprint =
         configuration.embedding.as_ref().map(|embedding| vectors_fingerprint(&tokens_fingerprint, embedding));
@@ -61,8 +82,26 @@ pub(crate) fn run(
 }
 
 fn tokens_fingerprint(configuration: &Configuration) -> String {
-    let Configuration { encoding, embedding: _, limit, range_bytes } = configuration;
-    digest(&json!([TOKENS_FORMAT, encoding, limit, range_bytes]))
+    let Configuration {
+        encoding,
+        embedding: _,
+        limit,
+        range_bytes,
+        shards,
+        namespaces,
+        min_chars,
+        keep_text,
+    } = configuration;
+    let mut decides = vec![json!(TOKENS_FORMAT), json!(encoding), json!(limit), json!(range_bytes)];
+    // What is not asked for is left out, so that runs from before it could be asked for are still the same.
+    let mut ask = |name: &str, value: serde_json::Value, asked: bool| {
+        decides.extend(asked.then(|| json!([name, value])));
+    };
+    ask("shards", json!(shards), shards.is_some());
+    ask("namespaces", json!(namespaces), !namespaces.is_empty());
+    ask("min_chars", json!(min_chars), *min_chars > 0);
+    ask("keep_text", json!(keep_text), !keep_text);
+    digest(&json!(decides))
 }
 
 fn vectors_fingerprint(tokens_fingerprint: &str, embedding: &Embedding) -> String {
@@ -72,4 +111,56 @@ fn vectors_fingerprint(tokens_fingerprint: &str, embedding: &Embedding) -> Strin
 
 fn digest(value: &serde_json::Value) -> String {
     wikitok_publish::hexadecimal(&Sha256::digest(value.to_string().as_bytes()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn plain() -> Configuration {
+        Configuration {
+            encoding: "cl100k_base".to_owned(),
+            embedding: None,
+            limit: None,
+            range_bytes: 32 << 20,
+            shards: None,
+            namespaces: Vec::new(),
+            min_chars: 0,
+            keep_text: true,
+        }
+    }
+
+    /// A run that was started before an option existed must be found again, and its output accepted.
+    #[test]
+    fn the_fingerprint_of_a_plain_run_never_changes() {
+        let before = digest(&json!([TOKENS_FORMAT, "cl100k_base", null, 32 << 20]));
+        assert_eq!(tokens_fingerprint(&plain()), before);
+        let stored =
+            json!({"encoding": "cl100k_base", "embedding": null, "limit": null, "range_bytes": 32 << 20});
+        assert_eq!(serde_json::to_value(plain()).unwrap(), stored);
+        assert_eq!(serde_json::from_value::<Configuration>(stored).unwrap(), plain());
+    }
+
+    #[test]
+    fn whatever_changes_the_output_changes_the_fingerprint() {
+        let others = [
+            plain(),
+            Configuration { shards: Some("0-3".to_owned()), ..plain() },
+            Configuration { namespaces: vec![3], ..plain() },
+            Configuration { min_chars: 3, ..plain() },
+            Configuration { keep_text: false, ..plain() },
+            Configuration { limit: Some(3), ..plain() },
+        ];
+        let fingerprints: std::collections::BTreeSet<String> =
+            others.iter().map(tokens_fingerprint).collect();
+        assert_eq!(fingerprints.len(), others.len());
+    }
+
+    #[test]
+    fn namespaces_of_both_indexes_are_two_runs() {
+        assert_eq!(namespaces(&[]).unwrap(), [0; 0]);
+        assert_eq!(namespaces(&[0, 0]).unwrap(), [0; 0]);
+        assert_eq!(namespaces(&[14, 1, 14]).unwrap(), [1, 14]);
+        assert!(namespaces(&[0, 1]).is_err());
+    }
 }

@@ -46,7 +46,7 @@ async fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         Command::Status { run } => watch::status(run, profile, format).await,
         Command::List => watch::list(profile, format).await,
         Command::Cancel { run } => watch::cancel(run, profile, format).await,
-        Command::Verify { output } => verify::run(output, format).await,
+        Command::Verify { output, sample } => verify::run(output, *sample, format).await,
         Command::Search(search) => search::run(search, format).await,
         Command::Doctor(doctor) => doctor::run(doctor, profile, format).await,
         Command::Dev(dev) => dev::run(dev).await,

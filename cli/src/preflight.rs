@@ -21,10 +21,11 @@ pub(crate) struct Planned {
 /// Finds the snapshot, opens the output, and shows that neither stands in the way of the run.
 pub(crate) async fn check(arguments: &StartArguments) -> anyhow::Result<Planned> {
     let source = Location::open(&arguments.source).context("cannot use --source")?;
-    let snapshot = wikitok_dump::resolve(&source, &arguments.dump).await?;
+    let configuration = configuration::configuration(arguments)?;
+    let snapshot = plan::resolve(&source, &arguments.dump, &configuration).await?;
     let output = Location::create(&arguments.output).await.context("cannot use --output")?;
     output.check_writable().await.context("cannot use --output")?;
-    let (run, id) = configuration::run(arguments, &snapshot, source.uri(), output.uri());
+    let (run, id) = configuration::run(arguments, configuration, &snapshot, source.uri(), output.uri());
     let before = wikitok_publish::read_owner(&output).await?;
     if let Some(reason) = before.and_then(|before| plan::conflict(&before, &run)) {
         let message = format!("the output `{}` belongs to another run: {reason}", output.uri());

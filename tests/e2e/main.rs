@@ -10,6 +10,8 @@ mod edge;
 mod harness;
 mod kill;
 mod layouts;
+mod memory;
 mod mistakes;
+mod processes;
 mod readers;
 mod sources;

@@ -19,6 +19,32 @@ pub struct Configuration {
     pub limit: Option<u64>,
     /// How a shard is cut: compressed bytes in a range.
     pub range_bytes: u64,
+    /// Which shards of the snapshot, by their places in its order, e.g. `0-3,7`; all without it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shards: Option<String>,
+    /// Which namespaces: none for articles, namespace 0 of the content index; else those of the general index.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub namespaces: Vec<i64>,
+    /// Texts with fewer characters are left out.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub min_chars: u64,
+    /// Whether the text itself is kept beside its ids.
+    #[serde(default = "yes", skip_serializing_if = "is_yes")]
+    pub keep_text: bool,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde hands over a reference")]
+fn is_zero(number: &u64) -> bool {
+    *number == 0
+}
+
+fn yes() -> bool {
+    true
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde hands over a reference")]
+fn is_yes(answer: &bool) -> bool {
+    *answer
 }
 
 /// Which model makes the vectors, and how.

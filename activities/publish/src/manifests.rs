@@ -87,6 +87,10 @@ pub struct TokensManifest {
     pub tokens: Option<FileEntry>,
     /// The quarantine file; `None` when no record was bad.
     pub quarantine: Option<FileEntry>,
+    /// The texts that the vectors are made of, when they are not in the token file. They are no part of the
+    /// output: once the shard is sealed, the file is gone and this says only what it was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub texts: Option<FileEntry>,
     /// How many articles the limit of the run left for this part and those after it; `None` without a limit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limit: Option<u64>,

@@ -3,7 +3,7 @@
 use wikitok_store::{Location, ObjectInfo};
 
 use super::query::is_date;
-use super::{Layout, ShardFile};
+use super::{Index, Layout, ShardFile, SnapshotQuery};
 use crate::DumpError;
 
 const SHARD_ENDINGS: [&str; 2] = [".json.bz2", ".json.gz"];
@@ -59,16 +59,29 @@ impl Root {
         Ok(names)
     }
 
-    /// What there is of `wiki` at `date`.
-    pub(super) async fn look(&self, source: &Location, date: &str, wiki: &str) -> Result<Found, DumpError> {
+    /// What there is of the wiki and index that `query` asks for at `date`.
+    pub(super) async fn look(
+        &self,
+        source: &Location,
+        date: &str,
+        query: &SnapshotQuery,
+    ) -> Result<Found, DumpError> {
+        let (wiki, index) = (query.wiki(), query.index());
         match self.layout {
-            Layout::Current => self.look_current(source, date, wiki).await,
-            Layout::Legacy => self.look_legacy(source, date, wiki).await,
+            Layout::Current => self.look_current(source, date, wiki, index).await,
+            Layout::Legacy => self.look_legacy(source, date, wiki, index).await,
         }
     }
 
-    async fn look_current(&self, source: &Location, date: &str, wiki: &str) -> Result<Found, DumpError> {
-        let directory = format!("{}{date}/index_name={wiki}_content/", self.prefix);
+    async fn look_current(
+        &self,
+        source: &Location,
+        date: &str,
+        wiki: &str,
+        index: Index,
+    ) -> Result<Found, DumpError> {
+        let index = index.as_str();
+        let directory = format!("{}{date}/index_name={wiki}_{index}/", self.prefix);
         let objects = source.list(&directory).await?;
         if objects.is_empty() {
             return Ok(Found::Nothing);
@@ -76,7 +89,7 @@ impl Root {
         if !objects.iter().any(|object| object.key == format!("{directory}{COMPLETE}")) {
             return Ok(Found::Unfinished);
         }
-        let start = format!("{wiki}_content-{date}-");
+        let start = format!("{wiki}_{index}-{date}-");
         let mut shards: Vec<_> = objects
             .into_iter()
             .filter_map(|object| shard(&directory, object))
@@ -86,9 +99,15 @@ impl Root {
         Ok(Found::Complete(shards))
     }
 
-    async fn look_legacy(&self, source: &Location, date: &str, wiki: &str) -> Result<Found, DumpError> {
+    async fn look_legacy(
+        &self,
+        source: &Location,
+        date: &str,
+        wiki: &str,
+        index: Index,
+    ) -> Result<Found, DumpError> {
         let directory = format!("{}{date}/", self.prefix);
-        let key = format!("{directory}{wiki}-{date}-cirrussearch-content.json.gz");
+        let key = format!("{directory}{wiki}-{date}-cirrussearch-{}.json.gz", index.as_str());
         let object = source.head(&key).await?;
         let shard = object.and_then(|object| shard(&directory, object));
         Ok(shard.map_or(Found::Nothing, |shard| Found::Complete(vec![shard])))

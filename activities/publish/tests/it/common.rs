@@ -102,7 +102,7 @@ pub(crate) fn quarantine() -> QuarantinePart {
 pub(crate) fn token_part(rows: &[TokenRow]) -> EncodedPart {
     let mut writer = TokenPartWriter::new(TokenPartOptions::default()).unwrap();
     for row in rows {
-        writer.push(row).unwrap();
+        writer.push(row.clone()).unwrap();
     }
     writer.finish().unwrap()
 }
@@ -164,6 +164,7 @@ pub(crate) fn tokens_manifest(
         },
         tokens: None,
         quarantine: None,
+        texts: None,
         limit: None,
         limit_reached: false,
         next: json!({ "block": part + 1 }),
