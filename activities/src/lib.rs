@@ -14,6 +14,8 @@ mod pulse;
 
 #[cfg(feature = "cpu")]
 mod cpu;
+#[cfg(feature = "cpu")]
+mod digest;
 #[cfg(feature = "gpu")]
 mod gpu;
 #[cfg(feature = "cpu")]

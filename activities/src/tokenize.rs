@@ -72,6 +72,13 @@ impl Classified for PartError {
             Self::TooManyBad { .. } => ErrorKind::BadInput,
         }
     }
+
+    fn retry_after(&self) -> Option<std::time::Duration> {
+        match self {
+            Self::Dump(error) => error.retry_after(),
+            _ => None,
+        }
+    }
 }
 
 /// What a range became, before it is stored.
@@ -213,7 +220,7 @@ fn make(
     if let Some(outcome) = &outcome {
         part.counts.uncompressed_bytes = outcome.uncompressed_bytes;
     }
-    let identity = range.identity(outcome.as_ref())?;
+    let identity = range.identity(outcome.as_ref());
     Ok(Some(part.finish(identity, outcome, tokenizer.engine())?))
 }
 

@@ -14,3 +14,4 @@ mod memory;
 mod mistakes;
 mod processes;
 mod readers;
+mod sources;

@@ -46,6 +46,7 @@ pub struct S3Server {
 impl S3Server {
     /// Starts it with its data in `directory`.
     pub fn start(directory: &Path) -> Self {
+        std::fs::create_dir_all(directory).unwrap();
         let ports = Ports::free();
         let child = Command::new(weed())
             .args(["server", "-filer", "-s3", "-ip=127.0.0.1", "-ip.bind=127.0.0.1"])

@@ -7,8 +7,8 @@ use temporalio_macros::activity_definitions;
 use temporalio_sdk::activities::ActivityError;
 
 use crate::contract::{
-    EmbedPartInput, EmbeddedPart, PlanShardInput, PlanSnapshotInput, PublishRunInput, SealShardInput,
-    ShardPlan, SnapshotPlan, TokenizePartInput, TokenizedPart,
+    CheckCopyInput, EmbedPartInput, EmbeddedPart, MirrorShardInput, PlanShardInput, PlanSnapshotInput,
+    PublishRunInput, SealShardInput, Shard, ShardPlan, SnapshotPlan, TokenizePartInput, TokenizedPart,
 };
 
 /// Activities of [`crate::names::CPU_QUEUE`].
@@ -27,6 +27,11 @@ impl Cpu {
         unimplemented!()
     }
 
+    #[activity(name = "check_copy")]
+    pub fn check_copy(_: CheckCopyInput) -> Result<(), ActivityError> {
+        unimplemented!()
+    }
+
     #[activity(name = "tokenize_part")]
     pub fn tokenize_part(_: TokenizePartInput) -> Result<TokenizedPart, ActivityError> {
         unimplemented!()
@@ -39,6 +44,18 @@ impl Cpu {
 
     #[activity(name = "publish_run")]
     pub fn publish_run(_: PublishRunInput) -> Result<(), ActivityError> {
+        unimplemented!()
+    }
+}
+
+/// Activities of [`crate::names::MIRROR_QUEUE`].
+#[derive(Debug)]
+pub struct Mirror;
+
+#[activity_definitions]
+impl Mirror {
+    #[activity(name = "mirror_shard")]
+    pub fn mirror_shard(_: MirrorShardInput) -> Result<Shard, ActivityError> {
         unimplemented!()
     }
 }

@@ -102,6 +102,12 @@ pub struct Run {
     /// Fingerprint of all that the vectors depend on; none without an embedding.
     #[serde(default)]
     pub vectors_fingerprint: Option<String>,
+    /// Where shards are copied to before they are read, with none: nowhere, they are read at the source.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mirror: Option<String>,
+    /// At which address the operators of the source reach whoever runs this.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub contact: Option<String>,
     /// How fast to go.
     #[serde(default)]
     pub pace: Pace,
@@ -146,6 +152,8 @@ pub struct DumpProgress {
     pub shards_done: u32,
     /// Names of the shards at work.
     pub in_flight: Vec<String>,
+    /// How many of them are being copied into the mirror.
+    pub copying: u32,
     /// Shards that failed for good; the first [`MAX_FAILURES`] of them.
     pub failed: Vec<ShardFailure>,
     /// How many failed.
@@ -228,6 +236,27 @@ pub struct SnapshotPlan {
     pub shards: u32,
     /// Up to [`SHARDS_IN_PAGE`] of them, from the index asked for.
     pub page: Vec<Shard>,
+    /// They lie in the run's mirror, all of them, and need not be copied.
+    #[serde(default)]
+    pub mirrored: bool,
+}
+
+/// Input of the `mirror_shard` activity, whose result is the shard in the mirror.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub struct MirrorShardInput {
+    /// The run.
+    pub run: Run,
+    /// The shard at the source.
+    pub shard: Shard,
+}
+
+/// Input of the `check_copy` activity.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub struct CheckCopyInput {
+    /// The run.
+    pub run: Run,
+    /// The shard in the mirror.
+    pub shard: Shard,
 }
 
 /// Input of [`crate::ShardWorkflow`].

@@ -5,14 +5,15 @@
 use std::time::UNIX_EPOCH;
 
 use temporalio_macros::{workflow, workflow_methods};
+use temporalio_sdk::workflows::select;
 use temporalio_sdk::{
     ChildWorkflowOptions, ContinueAsNewOptions, WorkflowContext, WorkflowContextView, WorkflowResult,
 };
 
-use crate::activities::Cpu;
+use crate::activities::{Cpu, Mirror};
 use crate::contract::{
-    DumpInput, DumpProgress, MAX_FAILURES, PlanSnapshotInput, PublishRunInput, Run, Shard, ShardFailure,
-    ShardInput, ShardProgress, SnapshotPlan, Status,
+    DumpInput, DumpProgress, MAX_FAILURES, MirrorShardInput, PlanSnapshotInput, PublishRunInput, Run, Shard,
+    ShardFailure, ShardInput, ShardProgress, SnapshotPlan, Status,
 };
 use crate::failure::{self, Stop};
 use crate::window::Window;
@@ -109,19 +110,26 @@ fn now(context: &Context) -> u64 {
     time.map_or(0, |since| since.as_millis() as u64)
 }
 
+/// Shards that are copied at the same time: the public server takes so many connections from one visitor.
+const COPIES_IN_FLIGHT: u32 = 2;
+
 /// The shards of the run in flight.
 struct Shards {
     context: Context,
     run: Run,
+    copying: Window<(String, Result<Shard, ShardFailure>)>,
     running: Window<(String, Outcome)>,
     /// The page of the plan that is being worked through, and the index of its first shard.
     page: Vec<Shard>,
     page_first: u32,
+    /// Shards of the page must be copied into the mirror before they are read.
+    copies: bool,
 }
 
 impl Shards {
     fn new(context: Context, run: Run) -> Self {
-        Self { context, run, running: Window::new(), page: Vec::new(), page_first: 0 }
+        let (copying, running) = (Window::new(), Window::new());
+        Self { context, run, copying, running, page: Vec::new(), page_first: 0, copies: false }
     }
 
     /// Runs shards until none are left, the limit is reached, the run is cancelled, or the history has grown
@@ -132,11 +140,13 @@ impl Shards {
                 let shard = self.next_shard().await?;
                 self.start(shard);
             }
-            if self.running.is_empty() {
+            if self.running.is_empty() && self.copying.is_empty() {
                 break;
             }
-            let (_, (shard, outcome)) = self.running.next().await;
-            self.ended(&shard, outcome);
+            select! {
+                (_, (shard, outcome)) = self.running.next() => self.ended(&shard, outcome),
+                (index, (shard, outcome)) = self.copying.next() => self.copied(index, &shard, outcome),
+            }
         }
         if self.context.cancellation_token().is_cancelled() {
             return Err(Stop::Cancelled);
@@ -161,7 +171,8 @@ impl Shards {
             None => self.run.pace.shards_in_flight.max(1),
         };
         self.more()
-            && self.running.len() < window
+            && self.running.len() + self.copying.len() < window
+            && self.copying.len() < COPIES_IN_FLIGHT
             && !self.context.continue_as_new_suggested()
             && !self.context.cancellation_token().is_cancelled()
     }
@@ -176,6 +187,7 @@ impl Shards {
         if index < self.page_first || (index - self.page_first) as usize >= self.page.len() {
             let plan = self.plan(index).await?;
             self.page = plan.page;
+            self.copies = self.run.mirror.is_some() && !plan.mirrored;
             self.page_first = index;
         }
         let shard = self.page.get((index - self.page_first) as usize).cloned();
@@ -199,6 +211,39 @@ impl Shards {
             s.progress.shards_started += 1;
             s.progress.in_flight.push(shard.name.clone());
         });
+        if self.copies {
+            self.copy(index, shard);
+        } else {
+            self.begin(index, shard);
+        }
+    }
+
+    fn copy(&mut self, index: u32, shard: Shard) {
+        self.context.state_mut(|s| s.progress.copying += 1);
+        let summary = format!("copy {} ({:.1} MB)", shard.name, shard.bytes as f64 / 1e6);
+        let options = options::activity(&self.run, names::MIRROR_QUEUE, summary);
+        let input = MirrorShardInput { run: self.run.clone(), shard };
+        let context = self.context.clone();
+        self.copying.push(index, async move {
+            let name = input.shard.name.clone();
+            let copied = context.execute_activity(Mirror::mirror_shard, input, options).await;
+            let copied = copied.map_err(|error| failure::of_copy(&name, &error));
+            (name, copied)
+        });
+    }
+
+    fn copied(&mut self, index: u32, shard: &str, outcome: Result<Shard, ShardFailure>) {
+        self.context.state_mut(|s| s.progress.copying -= 1);
+        match outcome {
+            Ok(_) if self.context.cancellation_token().is_cancelled() => {
+                self.ended(shard, Err(failure::cancelled(shard)));
+            }
+            Ok(copy) => self.begin(index, copy),
+            Err(failure) => self.ended(shard, Err(failure)),
+        }
+    }
+
+    fn begin(&mut self, index: u32, shard: Shard) {
         let options = options::child(self.context.workflow_id(), &self.run, &shard);
         let input = ShardInput {
             run: self.run.clone(),

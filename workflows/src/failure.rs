@@ -109,6 +109,20 @@ impl From<WorkflowTermination> for Stop {
     }
 }
 
+/// What becomes of a shard whose copy into the mirror failed.
+pub(crate) fn of_copy(shard: &str, error: &ActivityExecutionError) -> ShardFailure {
+    if error.as_cancelled().is_some() {
+        return cancelled(shard);
+    }
+    let (reason, message) = told(error.cause(), error);
+    ShardFailure { shard: shard.to_owned(), reason, message }
+}
+
+/// What becomes of a shard that was not begun because the run was asked to stop.
+pub(crate) fn cancelled(shard: &str) -> ShardFailure {
+    ShardFailure { shard: shard.to_owned(), reason: CANCELLED.to_owned(), message: CANCELLED.to_owned() }
+}
+
 pub(crate) fn of_shard(shard: &str, error: &ChildWorkflowExecutionError) -> ShardFailure {
     let (reason, message) = told(error.cause(), error);
     ShardFailure { shard: shard.to_owned(), reason, message }

@@ -9,7 +9,7 @@ use temporalio_sdk::{ContinueAsNewOptions, WorkflowContext, WorkflowContextView,
 
 use crate::activities::{Cpu, Gpu};
 use crate::contract::{
-    EmbedPartInput, EmbeddedPart, PlanShardInput, SealShardInput, ShardInput, ShardProgress,
+    CheckCopyInput, EmbedPartInput, EmbeddedPart, PlanShardInput, SealShardInput, ShardInput, ShardProgress,
     TokenizePartInput, TokenizedPart,
 };
 use crate::failure::Stop;
@@ -58,6 +58,9 @@ impl ShardWorkflow {
 
 async fn work(context: &Context, input: &ShardInput) -> Result<(), Stop> {
     if context.state(|s| s.progress.parts_started == 0) {
+        if input.run.mirror.is_some() {
+            check_copy(context, input).await?;
+        }
         let plan = plan(context, input).await?;
         context.state_mut(|s| s.progress.parts = plan);
     }
@@ -71,6 +74,14 @@ async fn work(context: &Context, input: &ShardInput) -> Result<(), Stop> {
         context.continue_as_new(input, ContinueAsNewOptions::default())?;
     }
     Ok(seal(context, input, &progress).await?)
+}
+
+/// Shows that the copy in the mirror is whole: what is wrong with it is told before any of it is used.
+async fn check_copy(context: &Context, input: &ShardInput) -> Outcome<()> {
+    let summary = format!("check the copy of {}", input.shard.name);
+    let options = options::activity(&input.run, names::CPU_QUEUE, summary);
+    let input = CheckCopyInput { run: input.run.clone(), shard: input.shard.clone() };
+    context.execute_activity(Cpu::check_copy, input, options).await
 }
 
 async fn plan(context: &Context, input: &ShardInput) -> Outcome<Option<u32>> {

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use futures_util::stream::BoxStream;
 use object_store::path::Path;
 
 use crate::{Entry, ObjectInfo};
@@ -23,7 +24,28 @@ pub(crate) trait Backend: Send + Sync {
     /// What lies directly below a prefix, in any order. Nothing where there is no such prefix.
     async fn look(&self, prefix: Option<&Path>) -> Result<Listing, Failure>;
     async fn delete(&self, key: &Path) -> Result<(), Failure>;
+    /// The bytes of `object` from `from` on, for as long as it is the object that is there.
+    async fn stream(&self, object: &ObjectInfo, from: u64) -> Result<ByteStream, Failure>;
+    /// Goes on with an object of `bytes` bytes that grows under `key`, if it grows from the same `origin`; else
+    /// begins it.
+    async fn grow(&self, key: &Path, bytes: u64, origin: &str) -> Result<Box<dyn Grow>, Failure>;
     async fn clear_unfinished(&self) -> Result<(), Failure>;
+}
+
+/// Pieces of an object in their order.
+pub(crate) type ByteStream = BoxStream<'static, Result<Bytes, Failure>>;
+
+/// An object in the making, which outlives who makes it.
+#[async_trait]
+pub(crate) trait Grow: Send + Sync {
+    /// How many bytes are safe.
+    fn bytes(&self) -> u64;
+    async fn append(&mut self, bytes: Bytes) -> Result<(), Failure>;
+    /// Makes safe what was appended, as far as this can be done with less than all.
+    async fn save(&mut self) -> Result<(), Failure>;
+    /// Makes the object visible, whole.
+    async fn finish(self: Box<Self>) -> Result<(), Failure>;
+    async fn discard(self: Box<Self>) -> Result<(), Failure>;
 }
 
 /// What lies directly below a prefix.
@@ -42,6 +64,8 @@ pub(crate) enum Failure {
     NotFound,
     /// Who asked may not do this, or is not known.
     Denied(Cause),
+    /// It is another object than it was.
+    Changed,
     /// Nothing can be written to this kind of storage.
     ReadOnly,
     /// The server asks to be left alone for a while.
@@ -57,6 +81,7 @@ impl From<object_store::Error> for Failure {
         use object_store::Error;
         match error {
             Error::NotFound { .. } => Self::NotFound,
+            Error::Precondition { .. } | Error::NotModified { .. } => Self::Changed,
             Error::PermissionDenied { .. } | Error::Unauthenticated { .. } => Self::Denied(error.into()),
             Error::NotSupported { .. }
             | Error::NotImplemented { .. }

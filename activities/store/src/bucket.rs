@@ -9,6 +9,7 @@ use bytes::Bytes;
 use object_store::aws::AmazonS3Builder;
 use object_store::azure::MicrosoftAzureBuilder;
 use object_store::gcp::GoogleCloudStorageBuilder;
+use object_store::multipart::MultipartStore;
 use object_store::path::Path;
 use object_store::prefix::PrefixStore;
 use object_store::{
@@ -16,7 +17,8 @@ use object_store::{
 };
 
 use crate::access::Access;
-use crate::backend::{Backend, Failure, Listing};
+use crate::backend::{Backend, ByteStream, Failure, Grow, Listing};
+use crate::pieces::Pieces;
 use crate::uri::Provider;
 use crate::{ObjectInfo, StoreError, objects, tls};
 
@@ -55,6 +57,23 @@ fn client() -> ClientOptions {
 #[derive(Clone)]
 pub(crate) struct Bucket {
     store: Arc<dyn ObjectStore>,
+    /// The same bucket, and whole keys of it: what knows of uploads knows of no prefix.
+    whole: Whole,
+    prefix: Path,
+}
+
+/// A bucket, as what reads and writes objects, and as what keeps uploads.
+#[derive(Clone)]
+struct Whole {
+    store: Arc<dyn ObjectStore>,
+    uploads: Arc<dyn MultipartStore>,
+}
+
+impl Whole {
+    fn new<T: ObjectStore + MultipartStore>(bucket: T) -> Self {
+        let bucket = Arc::new(bucket);
+        Self { store: bucket.clone(), uploads: bucket }
+    }
 }
 
 impl Bucket {
@@ -71,18 +90,19 @@ impl Bucket {
             Provider::Google => google(bucket, access),
             Provider::Azure => azure(bucket, access),
         };
-        let store = opened.map_err(|error| StoreError::NotConfigured {
+        let whole = opened.map_err(|error| StoreError::NotConfigured {
             uri: format!("{}://{bucket}", provider.scheme()),
             source: error.into(),
         })?;
-        Ok(Self::below(store, prefix))
+        Ok(Self::below(whole, prefix))
     }
 
-    fn below(store: Arc<dyn ObjectStore>, prefix: &str) -> Self {
-        if prefix.is_empty() {
-            return Self { store };
-        }
-        Self { store: Arc::new(PrefixStore::new(store, prefix)) }
+    fn below(whole: Whole, prefix: &str) -> Self {
+        let store: Arc<dyn ObjectStore> = match prefix {
+            "" => whole.store.clone(),
+            prefix => Arc::new(PrefixStore::new(whole.store.clone(), prefix)),
+        };
+        Self { store, whole, prefix: Path::from(prefix) }
     }
 
     async fn put_pieces(&self, key: &Path, bytes: Bytes) -> Result<(), object_store::Error> {
@@ -101,12 +121,11 @@ impl Bucket {
     }
 }
 
-/// Some servers put a tag in quotes in one answer and not in another.
 fn unquoted(info: ObjectInfo) -> ObjectInfo {
-    ObjectInfo { version: info.version.trim_matches('"').to_owned(), ..info }
+    ObjectInfo { version: objects::tag(&info.version).to_owned(), ..info }
 }
 
-type Opened = Result<Arc<dyn ObjectStore>, object_store::Error>;
+type Opened = Result<Whole, object_store::Error>;
 
 fn s3(bucket: &str, access: &Access) -> Opened {
     let mut builder = AmazonS3Builder::new().with_retry(retry()).with_client_options(client());
@@ -115,7 +134,7 @@ fn s3(bucket: &str, access: &Access) -> Opened {
             builder = builder.with_config(key, value);
         }
     }
-    Ok(Arc::new(builder.with_bucket_name(bucket).build()?))
+    Ok(Whole::new(builder.with_bucket_name(bucket).build()?))
 }
 
 fn google(bucket: &str, access: &Access) -> Opened {
@@ -125,7 +144,7 @@ fn google(bucket: &str, access: &Access) -> Opened {
             builder = builder.with_config(key, value);
         }
     }
-    Ok(Arc::new(builder.with_bucket_name(bucket).build()?))
+    Ok(Whole::new(builder.with_bucket_name(bucket).build()?))
 }
 
 fn azure(container: &str, access: &Access) -> Opened {
@@ -135,7 +154,7 @@ fn azure(container: &str, access: &Access) -> Opened {
             builder = builder.with_config(key, value);
         }
     }
-    Ok(Arc::new(builder.with_container_name(container).build()?))
+    Ok(Whole::new(builder.with_container_name(container).build()?))
 }
 
 #[async_trait]
@@ -186,6 +205,16 @@ impl Backend for Bucket {
         }
     }
 
+    async fn stream(&self, object: &ObjectInfo, from: u64) -> Result<ByteStream, Failure> {
+        Ok(objects::stream(self.store.clone(), object, from))
+    }
+
+    async fn grow(&self, key: &Path, bytes: u64, origin: &str) -> Result<Box<dyn Grow>, Failure> {
+        let target: Path = self.prefix.parts().chain(key.parts()).collect();
+        let Whole { store, uploads } = self.whole.clone();
+        Ok(Box::new(Pieces::open(store, uploads, target, bytes, origin).await?))
+    }
+
     /// Nothing of a killed upload can be seen; the pieces of one are removed by a rule of the bucket.
     async fn clear_unfinished(&self) -> Result<(), Failure> {
         Ok(())
@@ -196,6 +225,6 @@ impl Backend for Bucket {
 impl Bucket {
     /// One that lies in memory.
     pub(crate) fn in_memory() -> Self {
-        Self::below(Arc::new(object_store::memory::InMemory::new()), "some/prefix")
+        Self::below(Whole::new(object_store::memory::InMemory::new()), "some/prefix")
     }
 }

@@ -9,14 +9,14 @@ use bytes::Bytes;
 use object_store::local::LocalFileSystem;
 use object_store::path::Path;
 
-use crate::backend::{Backend, Failure, Listing};
-use crate::objects;
-use crate::{ObjectInfo, StoreError, local};
+use crate::backend::{Backend, ByteStream, Failure, Grow, Listing};
+use crate::partial::Partial;
+use crate::{ObjectInfo, StoreError, local, objects};
 
 /// Reads through `object_store`; writes in our own way, see [`local`].
 pub(crate) struct Directory {
     root: Arc<FilePath>,
-    files: LocalFileSystem,
+    files: Arc<LocalFileSystem>,
 }
 
 impl Directory {
@@ -26,7 +26,7 @@ impl Directory {
             uri: root.to_string_lossy().into_owned(),
             source: error.into(),
         })?;
-        Ok(Self { root: root.into(), files })
+        Ok(Self { root: root.into(), files: Arc::new(files) })
     }
 
     /// Runs what waits for the disk off the async threads.
@@ -47,15 +47,15 @@ impl Backend for Directory {
     }
 
     async fn get(&self, key: &Path) -> Result<Bytes, Failure> {
-        objects::get(&self.files, key).await
+        objects::get(&*self.files, key).await
     }
 
     async fn get_range(&self, key: &Path, range: Range<u64>) -> Result<Bytes, Failure> {
-        objects::get_range(&self.files, key, range).await
+        objects::get_range(&*self.files, key, range).await
     }
 
     async fn head(&self, key: &Path) -> Result<ObjectInfo, Failure> {
-        objects::head(&self.files, key).await
+        objects::head(&*self.files, key).await
     }
 
     async fn put(&self, key: &Path, bytes: Bytes) -> Result<(), Failure> {
@@ -64,15 +64,25 @@ impl Backend for Directory {
     }
 
     async fn list(&self, prefix: Option<&Path>) -> Result<Vec<ObjectInfo>, Failure> {
-        objects::list(&self.files, prefix).await
+        objects::list(&*self.files, prefix).await
     }
 
     async fn look(&self, prefix: Option<&Path>) -> Result<Listing, Failure> {
-        objects::look(&self.files, prefix).await
+        objects::look(&*self.files, prefix).await
     }
 
     async fn delete(&self, key: &Path) -> Result<(), Failure> {
-        objects::delete(&self.files, key).await
+        objects::delete(&*self.files, key).await
+    }
+
+    async fn stream(&self, object: &ObjectInfo, from: u64) -> Result<ByteStream, Failure> {
+        Ok(objects::stream(self.files.clone(), object, from))
+    }
+
+    async fn grow(&self, key: &Path, bytes: u64, origin: &str) -> Result<Box<dyn Grow>, Failure> {
+        let (target, origin) = (self.root.join(key.as_ref()), origin.to_owned());
+        let partial = self.blocking(move |_| Partial::open(target, bytes, origin)).await?;
+        Ok(Box::new(partial))
     }
 
     async fn clear_unfinished(&self) -> Result<(), Failure> {

@@ -138,6 +138,14 @@ pub enum StoreError {
         #[source]
         source: Box<dyn Error + Send + Sync>,
     },
+    /// The object is another one than it was.
+    #[error("`{key}` in `{uri}` has changed while it was read")]
+    Changed {
+        /// The location.
+        uri: String,
+        /// The object.
+        key: String,
+    },
     /// Reading, writing or listing failed.
     #[error("cannot {action} `{key}` in `{uri}`")]
     Failed {
@@ -191,7 +199,7 @@ impl StoreError {
             | Self::Denied { .. }
             | Self::Refused { .. } => ErrorKind::BadConfiguration,
             Self::BadKey { .. } => ErrorKind::Bug,
-            Self::NotFound { .. } => ErrorKind::BadInput,
+            Self::NotFound { .. } | Self::Changed { .. } => ErrorKind::BadInput,
             Self::Busy { .. } => ErrorKind::Retryable,
             Self::Failed { source, .. } => kind_of(source.as_ref()),
         }
@@ -227,7 +235,9 @@ impl StoreError {
             | Self::Denied { uri, .. }
             | Self::Refused { uri, .. }
             | Self::Failed { uri, .. } => return credentials(uri).map(str::to_owned),
-            Self::BadKey { .. } | Self::NotFound { .. } | Self::Busy { .. } => return None,
+            Self::BadKey { .. } | Self::NotFound { .. } | Self::Changed { .. } | Self::Busy { .. } => {
+                return None;
+            }
         };
         Some(hint.to_owned())
     }

@@ -13,10 +13,12 @@ mod error;
 mod local;
 mod location;
 mod objects;
+mod partial;
+mod pieces;
 mod tls;
 mod uri;
 mod web;
 
 pub use access::Access;
 pub use error::{ErrorKind, StoreError};
-pub use location::{Entry, Location, ObjectInfo, is_public_server};
+pub use location::{Entry, Growing, Location, ObjectInfo, is_public_server};

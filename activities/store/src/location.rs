@@ -7,10 +7,11 @@ use std::path::Path as FilePath;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
+use futures_util::{Stream, TryStreamExt};
 use object_store::path::Path;
 
 use crate::access::Access;
-use crate::backend::{Backend, Failure};
+use crate::backend::{Backend, Failure, Grow};
 use crate::bucket::Bucket;
 use crate::directory::Directory;
 use crate::uri::Place;
@@ -86,7 +87,9 @@ impl Location {
         match self.backend.check_writable().await {
             Ok(()) => Ok(()),
             Err(Failure::ReadOnly) => Err(StoreError::ReadOnly { uri: self.uri.to_string() }),
-            Err(Failure::NotFound) => Err(StoreError::NoSuchBucket { uri: self.uri.to_string() }),
+            Err(Failure::NotFound | Failure::Changed) => {
+                Err(StoreError::NoSuchBucket { uri: self.uri.to_string() })
+            }
             Err(
                 Failure::Denied(source)
                 | Failure::Refused(source)
@@ -165,10 +168,32 @@ impl Location {
         cleared.map_err(|failure| self.failed("delete", "unfinished writes", failure))
     }
 
+    /// The bytes of an object from `from` on, in pieces and in their order. Ends with [`StoreError::Changed`]
+    /// when the object is another one than `object` says, at the beginning or on the way.
+    pub async fn stream(
+        &self,
+        object: &ObjectInfo,
+        from: u64,
+    ) -> Result<impl Stream<Item = Result<Bytes, StoreError>> + Send + Unpin + use<>, StoreError> {
+        let stream = self.backend.stream(object, from).await;
+        let stream = stream.map_err(|failure| self.failed("read", &object.key, failure))?;
+        let (location, key) = (self.clone(), object.key.clone());
+        Ok(stream.map_err(move |failure| location.failed("read", &key, failure)))
+    }
+
+    /// An object that is made bit by bit, by one process after another where one dies, and is visible once it
+    /// is whole. What was made of it before is kept where `origin`, which says what it is made of, is the same.
+    pub async fn grow(&self, key: &str, bytes: u64, origin: &str) -> Result<Growing, StoreError> {
+        let grown = self.backend.grow(&object_path(key)?, bytes, origin).await;
+        let grown = grown.map_err(|failure| self.failed("write", key, failure))?;
+        Ok(Growing { location: self.clone(), key: key.to_owned(), grown })
+    }
+
     fn failed(&self, action: &'static str, key: &str, failure: Failure) -> StoreError {
         let (uri, key) = (self.uri.to_string(), key.to_owned());
         match failure {
             Failure::NotFound => StoreError::NotFound { uri, key },
+            Failure::Changed => StoreError::Changed { uri, key },
             Failure::ReadOnly => StoreError::ReadOnly { uri },
             Failure::Denied(source) => StoreError::Denied { action, uri, key, source },
             Failure::Refused(source) => StoreError::Refused { action, uri, key, source },
@@ -177,6 +202,42 @@ impl Location {
             }
             Failure::Other(source) => StoreError::Failed { action, uri, key, source },
         }
+    }
+}
+
+/// An object in the making: see [`Location::grow`].
+pub struct Growing {
+    location: Location,
+    key: String,
+    grown: Box<dyn Grow>,
+}
+
+impl Growing {
+    /// How many bytes it has.
+    pub fn bytes(&self) -> u64 {
+        self.grown.bytes()
+    }
+
+    /// Adds bytes.
+    pub async fn append(&mut self, bytes: Bytes) -> Result<(), StoreError> {
+        self.grown.append(bytes).await.map_err(|failure| self.location.failed("write", &self.key, failure))
+    }
+
+    /// Makes safe what was added, as far as the storage can: a bucket keeps whole pieces.
+    pub async fn save(&mut self) -> Result<(), StoreError> {
+        self.grown.save().await.map_err(|failure| self.location.failed("write", &self.key, failure))
+    }
+
+    /// Makes it visible. Fails unless it has all of its bytes.
+    pub async fn finish(self) -> Result<(), StoreError> {
+        let Self { location, key, grown } = self;
+        grown.finish().await.map_err(|failure| location.failed("write", &key, failure))
+    }
+
+    /// Throws away what was made.
+    pub async fn discard(self) -> Result<(), StoreError> {
+        let Self { location, key, grown } = self;
+        grown.discard().await.map_err(|failure| location.failed("delete", &key, failure))
     }
 }
 

@@ -2,7 +2,8 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 use bytes::Bytes;
-use wikitok_store::{Access, Entry, ErrorKind, Location, StoreError};
+use futures_util::TryStreamExt;
+use wikitok_store::{Access, Entry, ErrorKind, Location, ObjectInfo, StoreError};
 use wikitok_tests::{DumpServer, Fault, S3Server};
 
 const SHARD: &str = "other/index_name=enwiki_content/a b.json.bz2";
@@ -61,6 +62,63 @@ async fn deletes(location: &Location) {
     assert_eq!(location.list("").await.unwrap(), []);
 }
 
+/// Collects a stream.
+async fn streamed(location: &Location, object: &ObjectInfo, from: u64) -> Result<Vec<u8>, StoreError> {
+    let stream = location.stream(object, from).await?;
+    let pieces: Vec<Bytes> = stream.try_collect().await?;
+    Ok(pieces.concat())
+}
+
+/// Streams of an object that stays, and of one that does not.
+async fn streams(reader: &Location, writer: &Location) {
+    let large: Bytes = (0..20_000_000_u32).map(|n| (n % 251) as u8).collect();
+    writer.put("streamed", large.clone()).await.unwrap();
+    let object = reader.head("streamed").await.unwrap().unwrap();
+    assert!(streamed(reader, &object, 0).await.unwrap() == large);
+    assert!(streamed(reader, &object, 12_345_678).await.unwrap() == large[12_345_678..]);
+    writer.put("streamed", large.slice(1..)).await.unwrap();
+    let changed = streamed(reader, &object, 5).await.unwrap_err();
+    assert!(matches!(changed, StoreError::Changed { .. }), "{changed:?}");
+    writer.delete("streamed").await.unwrap();
+}
+
+/// An object that is made by several, one after the other, and by two at once.
+async fn grows(location: &Location) {
+    let large: Bytes = (0..20_000_000_u32).map(|n| (n % 241) as u8).collect();
+    let total = large.len() as u64;
+    let mut growing = location.grow("big", total, "origin 1").await.unwrap();
+    growing.append(large.slice(..10_000_000)).await.unwrap();
+    growing.save().await.unwrap();
+    drop(growing);
+    assert!(location.head("big").await.unwrap().is_none(), "nothing is seen of it");
+
+    let mut growing = location.grow("big", total, "origin 1").await.unwrap();
+    let kept = growing.bytes() as usize;
+    assert!((8 << 20..=10_000_000).contains(&kept), "{kept} bytes were kept");
+    let mut other = location.grow("big", total, "origin 1").await.unwrap();
+    other.append(large.slice(kept..kept + 9_000_000)).await.unwrap();
+    growing.append(large.slice(kept..)).await.unwrap();
+    growing.finish().await.unwrap();
+    assert!(location.get("big").await.unwrap() == large);
+    let names: Vec<_> = location.entries("").await.unwrap().into_iter().map(|entry| entry.name).collect();
+    assert_eq!(names, ["big"], "nothing else is left");
+
+    let mut growing = location.grow("big", 3, "origin 1").await.unwrap();
+    growing.append(Bytes::from_static(b"ab")).await.unwrap();
+    growing.save().await.unwrap();
+    assert!(growing.finish().await.is_err(), "it is not whole");
+    let mut growing = location.grow("big", 3, "origin 2").await.unwrap();
+    assert_eq!(growing.bytes(), 0, "another origin begins anew");
+    growing.append(Bytes::from_static(b"xyz")).await.unwrap();
+    growing.finish().await.unwrap();
+    assert_eq!(location.get("big").await.unwrap(), "xyz");
+
+    let growing = location.grow("nothing", 3, "origin 1").await.unwrap();
+    growing.discard().await.unwrap();
+    location.delete("big").await.unwrap();
+    assert_eq!(location.entries("").await.unwrap(), []);
+}
+
 #[tokio::test]
 async fn a_directory() {
     let directory = tempfile::tempdir().unwrap();
@@ -68,8 +126,12 @@ async fn a_directory() {
     writes(&location).await;
     reads(&location).await;
     let web = DumpServer::start(directory.path());
-    reads(&Location::open(&web.url()).unwrap()).await;
+    let web = Location::open(&web.url()).unwrap();
+    reads(&web).await;
     deletes(&location).await;
+    streams(&location, &location).await;
+    streams(&web, &location).await;
+    grows(&location).await;
 }
 
 #[tokio::test]
@@ -82,6 +144,8 @@ async fn a_bucket() {
     writes(&location).await;
     reads(&location).await;
     deletes(&location).await;
+    streams(&location, &location).await;
+    grows(&location).await;
 
     let nowhere = Location::open_with("s3://no-such-bucket/a", access).unwrap();
     let error = nowhere.check_writable().await.unwrap_err();

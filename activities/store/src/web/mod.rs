@@ -10,11 +10,13 @@ use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use object_store::path::Path;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
-use reqwest::header::{CONTENT_LENGTH, CONTENT_RANGE, ETAG, HeaderMap, HeaderValue, LAST_MODIFIED, RANGE};
+use reqwest::header::{
+    CONTENT_LENGTH, CONTENT_RANGE, ETAG, HeaderMap, HeaderValue, IF_RANGE, LAST_MODIFIED, RANGE,
+};
 use reqwest::{Method, Response, StatusCode};
 
 use crate::access::Access;
-use crate::backend::{Backend, Failure, Listing};
+use crate::backend::{Backend, ByteStream, Failure, Grow, Listing};
 use crate::{Entry, ObjectInfo, StoreError};
 
 use self::index::Index;
@@ -108,8 +110,7 @@ impl Backend for Web {
         if range.is_empty() {
             return Ok(Bytes::new());
         }
-        let wanted = format!("bytes={}-{}", range.start, range.end - 1);
-        let wanted = HeaderValue::try_from(wanted).map_err(|error| Failure::Refused(error.into()))?;
+        let wanted = header(format!("bytes={}-{}", range.start, range.end - 1))?;
         let headers = HeaderMap::from_iter([(RANGE, wanted)]);
         let answer = self.visitor.ask(Method::GET, &self.url(key), &headers).await?;
         check_range(&answer.response, range.start)?;
@@ -144,9 +145,43 @@ impl Backend for Web {
         Err(Failure::ReadOnly)
     }
 
+    /// Over one connection, which is held until the stream is dropped.
+    async fn stream(&self, object: &ObjectInfo, from: u64) -> Result<ByteStream, Failure> {
+        let key = Path::parse(&object.key).map_err(object_store::Error::from)?;
+        let mut headers = HeaderMap::from_iter([(RANGE, header(format!("bytes={from}-"))?)]);
+        if !object.version.is_empty() && !object.version.starts_with("W/") {
+            headers.insert(IF_RANGE, header(object.version.clone())?);
+        }
+        let answer = self.visitor.ask(Method::GET, &self.url(&key), &headers).await?;
+        // What `If-Range` does not hold for is sent whole, with another tag.
+        let now = answer.response.headers();
+        let tag = now.get(ETAG).or_else(|| now.get(LAST_MODIFIED)).and_then(|tag| tag.to_str().ok());
+        if tag.unwrap_or_default() != object.version {
+            return Err(Failure::Changed);
+        }
+        check_range(&answer.response, from)?;
+        Ok(chunks(answer))
+    }
+
+    async fn grow(&self, _: &Path, _: u64, _: &str) -> Result<Box<dyn Grow>, Failure> {
+        Err(Failure::ReadOnly)
+    }
+
     async fn clear_unfinished(&self) -> Result<(), Failure> {
         Err(Failure::ReadOnly)
     }
+}
+
+fn header(value: String) -> Result<HeaderValue, Failure> {
+    HeaderValue::try_from(value).map_err(|error| Failure::Refused(error.into()))
+}
+
+fn chunks(answer: Answer) -> ByteStream {
+    stream::try_unfold(answer, |mut answer| async move {
+        let chunk = answer.response.chunk().await.map_err(|error| Failure::Other(error.into()))?;
+        Ok(chunk.map(|chunk| (chunk, answer)))
+    })
+    .boxed()
 }
 
 /// Reads an answer to its end. One that is longer than it may be is none to what was asked.
