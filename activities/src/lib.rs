@@ -18,6 +18,7 @@ mod cpu;
 mod gpu;
 #[cfg(feature = "cpu")]
 pub mod plan;
+pub mod queues;
 #[cfg(feature = "cpu")]
 mod range;
 #[cfg(feature = "cpu")]

@@ -11,14 +11,14 @@ use crate::harness::{assert_same, assert_verified, cli, data, ended, home, progr
 const KILLS: usize = 5;
 
 /// A Temporal server of the test's own, with its database in a file.
-struct Server {
+pub(crate) struct Server {
     child: Child,
     port: u16,
     database: std::path::PathBuf,
 }
 
 impl Server {
-    fn start(database: &Path, port: u16) -> Self {
+    pub(crate) fn start(database: &Path, port: u16) -> Self {
         let child = Command::new(home().join("bin/temporal"))
             .args(["server", "start-dev", "--headless", "--ip", "127.0.0.1", "--log-level", "never"])
             .args(["--port", &port.to_string(), "--db-filename"])
@@ -42,7 +42,7 @@ impl Server {
         Self::start(&database, port)
     }
 
-    fn address(&self) -> String {
+    pub(crate) fn address(&self) -> String {
         format!("127.0.0.1:{}", self.port)
     }
 }
@@ -54,13 +54,18 @@ impl Drop for Server {
     }
 }
 
-/// A worker process for all queues.
-struct Worker(Child);
+/// A worker process.
+pub(crate) struct Worker(Child);
 
 impl Worker {
-    fn start(address: &str) -> Self {
+    pub(crate) fn start(address: &str) -> Self {
+        Self::serving(address, &["workflow", "cpu", "gpu"])
+    }
+
+    pub(crate) fn serving(address: &str, queues: &[&str]) -> Self {
         let child = Command::new(program("wikitok-worker"))
-            .args(["--queue", "workflow", "--queue", "cpu", "--queue", "gpu", "--slots", "2"])
+            .args(queues.iter().flat_map(|queue| ["--queue", queue]))
+            .args(["--slots", "2"])
             .env("TEMPORAL_ADDRESS", address)
             .env("WIKITOK_HOME", home())
             .stdout(Stdio::null())
@@ -86,7 +91,7 @@ impl Drop for Worker {
     }
 }
 
-fn free_port() -> u16 {
+pub(crate) fn free_port() -> u16 {
     std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port()
 }
 
@@ -105,7 +110,7 @@ fn start(address: &str, output: &Path) -> Command {
 }
 
 /// Manifests committed so far: a clock that ticks with the work.
-fn committed(output: &Path) -> usize {
+pub(crate) fn committed(output: &Path) -> usize {
     let manifests = walkdir::WalkDir::new(output.join("manifests")).into_iter();
     manifests.filter_map(Result::ok).filter(|entry| entry.path().is_file()).count()
 }

@@ -6,9 +6,12 @@
 #![allow(clippy::print_stderr, reason = "what a test says is read when it fails")]
 
 mod commands;
+mod control;
 mod edge;
 mod harness;
+mod history;
 mod kill;
 mod layouts;
 mod mistakes;
+mod options;
 mod readers;
