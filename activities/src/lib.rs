@@ -20,6 +20,7 @@ mod digest;
 mod gpu;
 #[cfg(feature = "cpu")]
 pub mod plan;
+pub mod queues;
 #[cfg(feature = "cpu")]
 mod range;
 #[cfg(feature = "cpu")]

@@ -148,6 +148,9 @@ async fn intact(
 ) -> Result<Option<(TokensManifest, Next)>, ActivityError> {
     let manifest = wikitok_publish::committed_tokens(output, &input.shard.name, input.part).await;
     let Some(manifest) = committed::readable(manifest)? else { return Ok(None) };
+    if input.remake_quarantined && manifest.quarantine.is_some() {
+        return Ok(None);
+    }
     let Ok(next) = serde_json::from_value::<Next>(manifest.next.clone()) else { return Ok(None) };
     let same = manifest.fingerprint == input.run.tokens_fingerprint
         && manifest.snapshot == input.run.snapshot

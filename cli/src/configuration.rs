@@ -4,7 +4,7 @@ use serde_json::json;
 use sha2::{Digest, Sha256};
 use wikitok_activities::plan;
 use wikitok_dump::Snapshot;
-use wikitok_workflows::contract::{Configuration, Embedding, Pace, Run};
+use wikitok_workflows::contract::{Bounds, Configuration, Embedding, Pace, Run};
 use wikitok_workflows::names;
 
 use crate::arguments::{Answer, StartArguments};
@@ -67,7 +67,17 @@ pub(crate) fn run(
         configuration,
         tokens_fingerprint,
         vectors_fingerprint,
-        pace: Pace { heartbeat_seconds: arguments.heartbeat_timeout, ..Pace::default() },
+        pace: Pace {
+            shards_in_flight: arguments.shards_in_flight,
+            backlog_parts: arguments.max_backlog_parts,
+            heartbeat_seconds: arguments.heartbeat_timeout,
+            longest_history: arguments.longest_history,
+            ..Pace::default()
+        },
+        bounds: Bounds {
+            max_quarantined: arguments.max_quarantined,
+            max_failed_shards: arguments.max_failed_shards,
+        },
     };
     let fingerprint =
         digest(&json!([run.layout, run.source, run.output, run.tokens_fingerprint, run.vectors_fingerprint]));

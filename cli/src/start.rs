@@ -15,7 +15,7 @@ use crate::client::Temporal;
 use crate::error::Hinted;
 use crate::preflight::{self, Planned};
 use crate::server::{self, Server};
-use crate::{output, watch, workers};
+use crate::{dry_run, output, watch, workers};
 
 /// What `start` without --watch says.
 #[derive(Serialize)]
@@ -31,6 +31,9 @@ pub(crate) async fn run(
     profile: Option<String>,
     format: Format,
 ) -> anyhow::Result<ExitCode> {
+    if arguments.dry_run {
+        return dry_run::run(arguments, format).await;
+    }
     let planned = preflight::check(arguments).await?;
     if arguments.local {
         return local(arguments, &planned, format).await;

@@ -9,6 +9,7 @@ use temporalio_sdk::activities::ActivityError;
 use crate::contract::{
     CheckCopyInput, EmbedPartInput, EmbeddedPart, MirrorShardInput, PlanShardInput, PlanSnapshotInput,
     PublishRunInput, SealShardInput, Shard, ShardPlan, SnapshotPlan, TokenizePartInput, TokenizedPart,
+    WatchQueuesInput, WatchedQueues,
 };
 
 /// Activities of [`crate::names::CPU_QUEUE`].
@@ -68,6 +69,19 @@ pub struct Gpu;
 impl Gpu {
     #[activity(name = "embed_part")]
     pub fn embed_part(_: EmbedPartInput) -> Result<EmbeddedPart, ActivityError> {
+        unimplemented!()
+    }
+}
+
+/// Activities of [`crate::names::WORKFLOW_QUEUE`] itself: a run can only ask for what its own queue can do while
+/// others have no worker.
+#[derive(Debug)]
+pub struct Watch;
+
+#[activity_definitions]
+impl Watch {
+    #[activity(name = "watch_queues")]
+    pub fn watch_queues(_: WatchQueuesInput) -> Result<WatchedQueues, ActivityError> {
         unimplemented!()
     }
 }
