@@ -63,7 +63,11 @@ pub(crate) async fn claim_output(run: &Run) -> Result<(), ActivityError> {
 pub(crate) async fn snapshot_page(input: &PlanSnapshotInput) -> Result<SnapshotPlan, ActivityError> {
     let snapshot = find(&input.run).await?;
     let page = snapshot.shards.iter().skip(input.first as usize).take(SHARDS_IN_PAGE as usize);
-    Ok(SnapshotPlan { shards: snapshot.shards.len() as u32, page: page.map(shard_of).collect() })
+    Ok(SnapshotPlan {
+        shards: snapshot.shards.len() as u32,
+        page: page.map(shard_of).collect(),
+        mirrored: false,
+    })
 }
 
 /// The layout of a snapshot in a word, as runs and manifests name it.

@@ -78,6 +78,8 @@ pub(crate) fn run(
             max_quarantined: arguments.max_quarantined,
             max_failed_shards: arguments.max_failed_shards,
         },
+        mirror: None,
+        contact: None,
     };
     let fingerprint =
         digest(&json!([run.layout, run.source, run.output, run.tokens_fingerprint, run.vectors_fingerprint]));

@@ -179,7 +179,7 @@ impl Sample {
             }
             let (page_id, title, text) = (article.page_id, article.title, article.text);
             let (revision_id, timestamp) = (article.revision_id, article.timestamp);
-            part.push(&TokenRow { page_id, title, revision_id, timestamp, text, tokens })?;
+            part.push(TokenRow { page_id, title, revision_id, timestamp, text, tokens })?;
         }
         let (tokens, part) = (part.tokens(), part.finish()?);
         let cpu_seconds = began.elapsed().as_secs_f64();
