@@ -17,6 +17,8 @@ mod cpu;
 #[cfg(feature = "gpu")]
 mod gpu;
 #[cfg(feature = "cpu")]
+mod overlap;
+#[cfg(feature = "cpu")]
 pub mod plan;
 #[cfg(feature = "cpu")]
 mod range;
