@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use temporalio_macros::activities;
 use temporalio_sdk::activities::{ActivityContext, ActivityError};
-use wikitok_embed::{Device, EmbedError, Embedder, EmbedderOptions, ModelIdentity};
+use wikitok_embed::{ALL_MINILM_L6_V2, Device, EmbedError, Embedder, EmbedderOptions, ModelIdentity};
 use wikitok_publish::{
     EncodedPart, Format, PublishError, Text, TokensManifest, VectorCounts, VectorPartOptions,
     VectorPartWriter, VectorsInput, VectorsManifest,
@@ -85,7 +85,8 @@ impl GpuActivities {
             tracing::info!(shard = input.shard, part = input.part, "already committed");
             return Ok(EmbeddedPart { vectors });
         }
-        let part = self.embed(&context, &output, &tokens).await?;
+        let prefix = input.run.configuration.embedding.as_ref().map(|asked| asked.passage_prefix.clone());
+        let part = self.embed(&context, &output, &tokens, prefix.unwrap_or_default()).await?;
         let vectors = part.rows;
         let manifest = VectorsManifest {
             format: Format::Vectors,
@@ -111,12 +112,15 @@ impl GpuActivities {
         let Some((asked, fingerprint)) = asked else {
             return Err(failed(ErrorKind::Bug, "the run asks for no vectors".to_owned()));
         };
-        if asked.model_sha256 == self.identity.model_sha256 {
+        let settings = asked.settings_sha256.as_deref().unwrap_or(ALL_MINILM_L6_V2.settings_sha256);
+        let held = (&self.identity.model_sha256, self.identity.settings_sha256.as_str());
+        if (&asked.model_sha256, settings) == held {
             return Ok(fingerprint.clone());
         }
         let message = format!(
-            "the run asks for the model `{}` with sha256 {}, this worker holds `{}` with {}",
-            asked.model, asked.model_sha256, self.identity.name, self.identity.model_sha256
+            "the run asks for the model `{}` with sha256 {} and settings {settings}, this worker holds `{}` with \
+             {} and {}: start it with the same --model",
+            asked.model, asked.model_sha256, self.identity.name, held.0, held.1
         );
         Err(failed(ErrorKind::BadConfiguration, message))
     }
@@ -126,6 +130,7 @@ impl GpuActivities {
         context: &ActivityContext,
         output: &Location,
         tokens: &TokensManifest,
+        prefix: String,
     ) -> Result<EncodedPart, ActivityError> {
         let bytes = match tokens.texts.as_ref().or(tokens.tokens.as_ref()) {
             Some(file) => {
@@ -139,7 +144,7 @@ impl GpuActivities {
             let mut part = VectorPartWriter::new(VectorPartOptions::new(dimensions))?;
             if let Some(bytes) = bytes {
                 let mut embedder = embedder.lock().unwrap_or_else(PoisonError::into_inner);
-                if !embed_texts(pulse, &mut embedder, bytes, &mut part)? {
+                if !embed_texts(pulse, &mut embedder, bytes, &prefix, &mut part)? {
                     return Ok(None);
                 }
             }
@@ -159,12 +164,14 @@ fn embed_texts(
     pulse: &Pulse,
     embedder: &mut Embedder,
     bytes: bytes::Bytes,
+    prefix: &str,
     part: &mut VectorPartWriter,
 ) -> Result<bool, PartError> {
     let mut window: Vec<Text> = Vec::new();
     let mut done = 0;
     for batch in wikitok_publish::read_texts(bytes)? {
-        window.extend(batch?);
+        let texts = batch?.into_iter();
+        window.extend(texts.map(|text| Text { text: format!("{prefix}{}", text.text), ..text }));
         let held: usize = window.iter().map(|text| text.text.len()).sum();
         let full = window.len() >= TEXTS_AT_ONCE || held >= BYTES_AT_ONCE;
         if full && !embed_window(pulse, embedder, &mut window, &mut done, part)? {

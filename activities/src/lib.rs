@@ -14,12 +14,15 @@ mod pulse;
 
 #[cfg(feature = "cpu")]
 mod cpu;
+#[cfg(feature = "cpu")]
+mod digest;
 #[cfg(feature = "gpu")]
 mod gpu;
 #[cfg(feature = "cpu")]
 mod overlap;
 #[cfg(feature = "cpu")]
 pub mod plan;
+pub mod queues;
 #[cfg(feature = "cpu")]
 mod range;
 #[cfg(feature = "cpu")]

@@ -79,6 +79,13 @@ impl Classified for PartError {
             Self::TooManyBad { .. } => ErrorKind::BadInput,
         }
     }
+
+    fn retry_after(&self) -> Option<std::time::Duration> {
+        match self {
+            Self::Dump(error) => error.retry_after(),
+            _ => None,
+        }
+    }
 }
 
 /// What a range became, before it is stored.
@@ -148,6 +155,9 @@ async fn intact(
 ) -> Result<Option<(TokensManifest, Next)>, ActivityError> {
     let manifest = wikitok_publish::committed_tokens(output, &input.shard.name, input.part).await;
     let Some(manifest) = committed::readable(manifest)? else { return Ok(None) };
+    if input.remake_quarantined && manifest.quarantine.is_some() {
+        return Ok(None);
+    }
     let Ok(next) = serde_json::from_value::<Next>(manifest.next.clone()) else { return Ok(None) };
     let same = manifest.fingerprint == input.run.tokens_fingerprint
         && manifest.snapshot == input.run.snapshot
@@ -224,7 +234,7 @@ fn make(
     if let Some(outcome) = &outcome {
         part.counts.uncompressed_bytes = outcome.uncompressed_bytes;
     }
-    let identity = range.identity(outcome.as_ref())?;
+    let identity = range.identity(outcome.as_ref());
     Ok(Some(part.finish(identity, outcome, tokenizer.engine())?))
 }
 

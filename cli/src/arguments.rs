@@ -7,6 +7,9 @@ use wikitok_dump::{ShardSelection, SnapshotQuery};
 use wikitok_embed::Device;
 use wikitok_tokenize::Encoding;
 use wikitok_worker::environment;
+use wikitok_workflows::contract::{Bound, MOST_SHARDS_IN_FLIGHT};
+
+use crate::embedding::EmbeddingArguments;
 
 /// Turns Wikipedia dumps into token ids and embedding vectors, durably.
 ///
@@ -48,7 +51,7 @@ pub(crate) enum Format {
 pub(crate) enum Command {
     /// Start a run over a snapshot, or attach to the one that exists.
     #[command(after_help = START_EXAMPLES)]
-    Start(StartArguments),
+    Start(Box<StartArguments>),
     /// Show the progress of a run until it ends, then its result.
     #[command(after_help = "Example:\n  wikitok-cli watch wikitok/enwiki-20260920/1f0c5a1b2c3d")]
     Watch {
@@ -66,6 +69,45 @@ pub(crate) enum Command {
     /// List the runs that Temporal remembers, newest first.
     #[command(after_help = "Example:\n  wikitok-cli list")]
     List,
+    /// Start no new part of a run; those at work are finished.
+    #[command(after_help = "Example:\n  wikitok-cli pause wikitok/enwiki-20260920/1f0c5a1b2c3d")]
+    Pause {
+        /// The run's id, as `start` and `list` print it.
+        run: String,
+    },
+    /// Go on with a paused run.
+    #[command(after_help = "Example:\n  wikitok-cli resume wikitok/enwiki-20260920/1f0c5a1b2c3d")]
+    Resume {
+        /// The run's id, as `start` and `list` print it.
+        run: String,
+    },
+    /// Change how many shards of a run are worked on at the same time.
+    #[command(
+        after_help = "Example:\n  wikitok-cli scale wikitok/enwiki-20260920/1f0c5a1b2c3d --shards-in-flight 16"
+    )]
+    Scale {
+        /// The run's id, as `start` and `list` print it.
+        run: String,
+        /// Shards worked on at the same time from now on.
+        #[arg(long, value_parser = clap::value_parser!(u32).range(1..=i64::from(MOST_SHARDS_IN_FLIGHT)))]
+        shards_in_flight: u32,
+    },
+    /// Show what failed in a run, where, why and how often, and the command that tries it again.
+    #[command(after_help = "Example:\n  wikitok-cli errors wikitok/enwiki-20260920/1f0c5a1b2c3d")]
+    Errors {
+        /// The run's id, as `start` and `list` print it.
+        run: String,
+    },
+    /// Run again what did not end well in a run that has ended: failed shards, and parts with records in
+    /// quarantine. What ended well stays and is counted on.
+    #[command(after_help = "Example:\n  wikitok-cli retry wikitok/enwiki-20260920/1f0c5a1b2c3d --watch")]
+    Retry {
+        /// The run's id, as `start` and `list` print it.
+        run: String,
+        /// Show progress until the run ends, then its result; the exit code says how it ended.
+        #[arg(long)]
+        watch: bool,
+    },
     /// Cancel a run: its activities stop, what is committed stays, and `start` goes on from there.
     #[command(after_help = "Example:\n  wikitok-cli cancel wikitok/enwiki-20260920/1f0c5a1b2c3d")]
     Cancel {
@@ -77,6 +119,9 @@ pub(crate) enum Command {
     Verify {
         /// The output of a run.
         output: String,
+        /// Tokenize so many articles again with `tiktoken-rs`, spread evenly over the output, and compare the ids.
+        #[arg(long, value_name = "ARTICLES")]
+        sample: Option<u64>,
     },
     /// Find the articles nearest in meaning to some words.
     #[command(after_help = "Example:\n  wikitok-cli search ./out \"how do volcanoes form\" -k 5")]
@@ -98,6 +143,7 @@ const START_EXAMPLES: &str = "Examples:
 
 /// Arguments of `start`.
 #[derive(Args, Debug)]
+#[allow(clippy::struct_excessive_bools, reason = "each is a flag")]
 pub(crate) struct StartArguments {
     /// The snapshot: `<wiki>-YYYYMMDD`, or `<wiki>-YYYY`, `<wiki>-YYYYMM` or `<wiki>-latest` for the newest
     /// complete one that matches.
@@ -116,6 +162,9 @@ pub(crate) struct StartArguments {
     /// Make token ids only, no embedding vectors.
     #[arg(long)]
     pub(crate) no_embed: bool,
+    /// Which model makes the vectors, and how.
+    #[command(flatten)]
+    pub(crate) embedding: EmbeddingArguments,
     /// Stop after so many articles, counted in the order of the dump. Shards then go one after the other.
     #[arg(long, value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) limit: Option<u64>,
@@ -141,12 +190,30 @@ pub(crate) struct StartArguments {
     /// Use a private Temporal server and workers inside this command, gone at its end. Implies --watch.
     #[arg(long)]
     pub(crate) local: bool,
-    /// How a shard is cut into parts, in compressed megabytes.
-    #[arg(long, default_value_t = 32, value_parser = clap::value_parser!(u64).range(1..=1024), hide = true)]
+    /// How a shard is cut into parts, in compressed megabytes: what a retry costs.
+    #[arg(long, default_value_t = 32, value_parser = clap::value_parser!(u64).range(1..=1024))]
     pub(crate) range_mb: u64,
     /// The same in bytes, to try small things.
     #[arg(long, hide = true, conflicts_with = "range_mb", value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) range_bytes: Option<u64>,
+    /// Shards worked on at the same time; `scale` changes it while the run goes.
+    #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..=i64::from(MOST_SHARDS_IN_FLIGHT)))]
+    pub(crate) shards_in_flight: u32,
+    /// Parts of one shard that may wait for their vectors: tokenizing runs ahead of embedding so far, then
+    /// waits.
+    #[arg(long, default_value_t = 16, value_parser = clap::value_parser!(u32).range(1..=500))]
+    pub(crate) max_backlog_parts: u32,
+    /// Give the run up when more records are in quarantine: a number, or a percentage of the records read, which
+    /// is judged at the end.
+    #[arg(long)]
+    pub(crate) max_quarantined: Option<Bound>,
+    /// Give the run up when more shards have failed for good: a number, or a percentage of all shards. Without
+    /// it the others are finished, and the run fails then.
+    #[arg(long)]
+    pub(crate) max_failed_shards: Option<Bound>,
+    /// Events after which a workflow continues as a new one, to try small things.
+    #[arg(long, hide = true, default_value_t = 6_000, value_parser = clap::value_parser!(u32).range(100..=10_000))]
+    pub(crate) longest_history: u32,
     /// Seconds of silence after which a worker is taken for dead.
     #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u32).range(2..=3600))]
     pub(crate) heartbeat_timeout: u32,
@@ -198,6 +265,13 @@ pub(crate) struct SearchArguments {
     /// How many articles to show.
     #[arg(short, default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..))]
     pub(crate) k: u16,
+    /// The directory of the model that the output was made with [default: all-MiniLM-L6-v2].
+    #[arg(long, env = environment::MODEL, hide_env_values = true)]
+    pub(crate) model: Option<PathBuf>,
+    /// What is written before the words, as models like E5 want it: `query: ` [default: what the model's own files
+    /// ask for, which is mostly nothing].
+    #[arg(long)]
+    pub(crate) query_prefix: Option<String>,
 }
 
 /// Arguments of `doctor`.
@@ -209,6 +283,9 @@ pub(crate) struct DoctorArguments {
     /// An output to check.
     #[arg(long)]
     pub(crate) output: Option<String>,
+    /// The directory of the model to check [default: all-MiniLM-L6-v2].
+    #[arg(long, env = environment::MODEL, hide_env_values = true)]
+    pub(crate) model: Option<PathBuf>,
     /// The device to check: `cpu`, `cuda` or `cuda:N`.
     #[arg(long, env = environment::DEVICE, hide_env_values = true, default_value = "cpu")]
     pub(crate) device: Device,
@@ -226,6 +303,9 @@ pub(crate) struct DevArguments {
     /// Temporal's database file, which keeps the runs [default: `dev/temporal.db` in wikitok's home].
     #[arg(long)]
     pub(crate) db: Option<PathBuf>,
+    /// The directory of the model that the `gpu` worker holds [default: all-MiniLM-L6-v2].
+    #[arg(long, env = environment::MODEL, hide_env_values = true)]
+    pub(crate) model: Option<PathBuf>,
     /// What runs the model: `cpu`, `cuda` or `cuda:N`.
     #[arg(long, env = environment::DEVICE, hide_env_values = true, default_value = "cpu")]
     pub(crate) device: Device,

@@ -4,7 +4,7 @@ use serde_json::json;
 use sha2::{Digest, Sha256};
 use wikitok_activities::plan;
 use wikitok_dump::Snapshot;
-use wikitok_workflows::contract::{Configuration, Embedding, Pace, Run};
+use wikitok_workflows::contract::{Bounds, Configuration, Embedding, Pace, Run};
 use wikitok_workflows::names;
 
 use crate::arguments::{Answer, StartArguments};
@@ -16,20 +16,14 @@ const TOKENS_FORMAT: &str = "tokens/1";
 /// The same for the vectors: batching, pooling, normalisation, what is written.
 const VECTORS_FORMAT: &str = "vectors/1";
 
-/// The model that is used unless another is asked for. A worker that holds another one refuses the work.
-fn default_model() -> Embedding {
-    Embedding {
-        model: wikitok_worker::home::DEFAULT_MODEL.to_owned(),
-        model_sha256: "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db".to_owned(),
-        max_word_pieces: 256,
-    }
-}
-
 /// The configuration that the arguments ask for.
-pub(crate) fn configuration(arguments: &StartArguments) -> anyhow::Result<Configuration> {
+pub(crate) fn configuration(
+    arguments: &StartArguments,
+    embedding: Option<Embedding>,
+) -> anyhow::Result<Configuration> {
     Ok(Configuration {
         encoding: arguments.encoding.to_string(),
-        embedding: (!arguments.no_embed).then(default_model),
+        embedding,
         limit: arguments.limit,
         range_bytes: arguments.range_bytes.unwrap_or(arguments.range_mb << 20),
         shards: arguments.shards.as_ref().map(ToString::to_string),
@@ -73,7 +67,17 @@ pub(crate) fn run(
         configuration,
         tokens_fingerprint,
         vectors_fingerprint,
-        pace: Pace { heartbeat_seconds: arguments.heartbeat_timeout, ..Pace::default() },
+        pace: Pace {
+            shards_in_flight: arguments.shards_in_flight,
+            backlog_parts: arguments.max_backlog_parts,
+            heartbeat_seconds: arguments.heartbeat_timeout,
+            longest_history: arguments.longest_history,
+            ..Pace::default()
+        },
+        bounds: Bounds {
+            max_quarantined: arguments.max_quarantined,
+            max_failed_shards: arguments.max_failed_shards,
+        },
     };
     let fingerprint =
         digest(&json!([run.layout, run.source, run.output, run.tokens_fingerprint, run.vectors_fingerprint]));
@@ -105,8 +109,13 @@ fn tokens_fingerprint(configuration: &Configuration) -> String {
 }
 
 fn vectors_fingerprint(tokens_fingerprint: &str, embedding: &Embedding) -> String {
-    let Embedding { model: _, model_sha256, max_word_pieces } = embedding;
-    digest(&json!([VECTORS_FORMAT, tokens_fingerprint, model_sha256, max_word_pieces]))
+    let Embedding { model: _, model_sha256, max_word_pieces, settings_sha256, passage_prefix } = embedding;
+    let mut all =
+        vec![json!(VECTORS_FORMAT), json!(tokens_fingerprint), json!(model_sha256), json!(max_word_pieces)];
+    // What is as it always was is left out, so that fingerprints of before there was a choice hold.
+    all.extend(settings_sha256.as_ref().map(|sha256| json!(["settings", sha256])));
+    all.extend((!passage_prefix.is_empty()).then(|| json!(["prefix", passage_prefix])));
+    digest(&json!(all))
 }
 
 fn digest(value: &serde_json::Value) -> String {
@@ -162,5 +171,41 @@ mod tests {
         assert_eq!(namespaces(&[0, 0]).unwrap(), [0; 0]);
         assert_eq!(namespaces(&[14, 1, 14]).unwrap(), [1, 14]);
         assert!(namespaces(&[0, 1]).is_err());
+    }
+
+    fn embedding() -> Embedding {
+        Embedding {
+            model: "all-MiniLM-L6-v2".to_owned(),
+            model_sha256: "53aa".to_owned(),
+            max_word_pieces: 256,
+            settings_sha256: None,
+            passage_prefix: String::new(),
+        }
+    }
+
+    /// Outputs of before there was a choice must be known again.
+    #[test]
+    fn the_default_has_the_fingerprint_that_it_always_had() {
+        let before = digest(&json!([VECTORS_FORMAT, "t", "53aa", 256]));
+        assert_eq!(vectors_fingerprint("t", &embedding()), before);
+    }
+
+    #[test]
+    fn whatever_decides_vectors_decides_the_fingerprint() {
+        let others = [
+            Embedding { model_sha256: "54".to_owned(), ..embedding() },
+            Embedding { max_word_pieces: 128, ..embedding() },
+            Embedding { settings_sha256: Some("1".to_owned()), ..embedding() },
+            Embedding { passage_prefix: "passage: ".to_owned(), ..embedding() },
+        ];
+        let mut fingerprints: Vec<_> =
+            others.iter().chain([&embedding()]).map(|other| vectors_fingerprint("t", other)).collect();
+        fingerprints.sort();
+        fingerprints.dedup();
+        assert_eq!(fingerprints.len(), others.len() + 1);
+        assert_eq!(
+            vectors_fingerprint("t", &Embedding { model: "another name".to_owned(), ..embedding() }),
+            vectors_fingerprint("t", &embedding())
+        );
     }
 }

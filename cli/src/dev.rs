@@ -39,7 +39,8 @@ async fn on_server(
     interrupt: &mut Signal,
 ) -> anyhow::Result<()> {
     let connector = Connector::local(&server.address())?;
-    let ready = workers::prepare(&connector, &Queue::ALL, arguments.device).await?;
+    let model = arguments.model.clone().unwrap_or_else(home::model);
+    let ready = workers::prepare(&connector, &Queue::ALL, model, arguments.device).await?;
     let temporal = Temporal::connect(&connector, Some(server.ui())).await?;
     temporal.register_search_attributes().await;
     temporal.remember_for(REMEMBERED).await?;

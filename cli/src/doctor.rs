@@ -1,5 +1,6 @@
 //! `doctor`: everything that a run needs, checked one by one.
 
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use serde::Serialize;
@@ -46,9 +47,10 @@ pub(crate) async fn run(
     if let Some(output) = &arguments.output {
         checks.push(Check::new("output", check_output(output).await));
     }
-    checks.push(Check::new("model", check_model()));
+    let model = arguments.model.clone().unwrap_or_else(home::model);
+    checks.push(Check::new("model", check_model(&model)));
     let device = arguments.device;
-    let inference = tokio::task::spawn_blocking(move || check_inference(device)).await?;
+    let inference = tokio::task::spawn_blocking(move || check_inference(model, device)).await?;
     checks.push(Check::new("inference", inference));
     checks.push(Check::new("development server", check_server_program()));
     output::show(format, &checks, |checks| checks.iter().map(line).collect())?;
@@ -105,19 +107,14 @@ async fn check_output(uri: &str) -> anyhow::Result<String> {
     Ok(format!("{} can be written", output.uri()))
 }
 
-fn check_model() -> anyhow::Result<String> {
-    let directory = home::model();
-    let identity = wikitok_embed::inspect_model(&directory)?;
+fn check_model(directory: &Path) -> anyhow::Result<String> {
+    let identity = wikitok_embed::inspect_model(directory)?;
     Ok(format!("{} in {}, sha256 {}", identity.name, directory.display(), identity.model_sha256))
 }
 
-fn check_inference(device: wikitok_embed::Device) -> anyhow::Result<String> {
-    let options = EmbedderOptions {
-        model_directory: home::model(),
-        runtime_library: home::onnxruntime(),
-        device,
-        threads: 1,
-    };
+fn check_inference(model_directory: PathBuf, device: wikitok_embed::Device) -> anyhow::Result<String> {
+    let options =
+        EmbedderOptions { model_directory, runtime_library: home::onnxruntime(), device, threads: 1 };
     Embedder::load(&options)?;
     Ok(format!("{} on `{device}`", options.runtime_library.display()))
 }

@@ -1,12 +1,14 @@
 //! `search`: the articles nearest in meaning to some words.
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Context;
 use serde::Serialize;
-use wikitok_embed::{Device, Embedder, EmbedderOptions};
+use wikitok_embed::{ALL_MINILM_L6_V2, Device, Embedder, EmbedderOptions, ModelIdentity};
 use wikitok_store::Location;
 use wikitok_worker::home;
+use wikitok_workflows::contract::{Configuration, Embedding};
 use wikitok_workflows::names;
 
 use crate::arguments::{Format, SearchArguments};
@@ -31,8 +33,10 @@ pub(crate) async fn run(arguments: &SearchArguments, format: Format) -> anyhow::
     if owner.vectors_fingerprint.is_none() {
         return Err(no_vectors(location.uri(), "was made without vectors"));
     }
-    let words = arguments.words.clone();
-    let query = tokio::task::spawn_blocking(move || embed(&words)).await??;
+    let asked: Configuration = serde_json::from_value(owner.configuration.clone())
+        .context("cannot read the output's configuration")?;
+    let query = arguments.query();
+    let query = tokio::task::spawn_blocking(move || query.embed(asked.embedding.as_ref())).await??;
     let hits = wikitok_publish::nearest(&location, &query, usize::from(arguments.k)).await?;
     let wiki = names::wiki(&owner.snapshot);
     let found: Vec<Found> = hits
@@ -57,15 +61,53 @@ pub(crate) async fn run(arguments: &SearchArguments, format: Format) -> anyhow::
     Ok(ExitCode::SUCCESS)
 }
 
-fn embed(words: &str) -> anyhow::Result<Vec<f32>> {
-    let mut embedder = Embedder::load(&EmbedderOptions {
-        model_directory: home::model(),
-        runtime_library: home::onnxruntime(),
-        device: Device::Cpu,
-        threads: 1,
-    })?;
-    let vectors = embedder.embed(&[words], &mut |_| true)?;
-    Ok(vectors.row(0).to_vec())
+/// What is looked for, and the model that reads it.
+struct Query {
+    words: String,
+    prefix: Option<String>,
+    model_directory: PathBuf,
+}
+
+impl SearchArguments {
+    fn query(&self) -> Query {
+        Query {
+            words: self.words.clone(),
+            prefix: self.query_prefix.clone(),
+            model_directory: self.model.clone().unwrap_or_else(home::model),
+        }
+    }
+}
+
+impl Query {
+    /// The vector of the words, by the model that the output was made with.
+    fn embed(self, made_with: Option<&Embedding>) -> anyhow::Result<Vec<f32>> {
+        let mut embedder = Embedder::load(&EmbedderOptions {
+            model_directory: self.model_directory,
+            runtime_library: home::onnxruntime(),
+            device: Device::Cpu,
+            threads: 1,
+        })?;
+        if let Some(made_with) = made_with {
+            check_model(embedder.identity(), made_with)?;
+        }
+        let prefix = self.prefix.unwrap_or_else(|| embedder.identity().prompts.query.clone());
+        let vectors = embedder.embed(&[prefix + &self.words], &mut |_| true)?;
+        Ok(vectors.row(0).to_vec())
+    }
+}
+
+fn check_model(identity: &ModelIdentity, made_with: &Embedding) -> anyhow::Result<()> {
+    let settings = made_with.settings_sha256.as_deref().unwrap_or(ALL_MINILM_L6_V2.settings_sha256);
+    if (identity.model_sha256.as_str(), identity.settings_sha256.as_str())
+        == (&made_with.model_sha256, settings)
+    {
+        return Ok(());
+    }
+    let message = format!(
+        "the output was made with the model `{}` of sha256 {}, and this is `{}` with {}",
+        made_with.model, made_with.model_sha256, identity.name, identity.model_sha256
+    );
+    Err(Hinted::new(message, "give the directory of the output's model as --model").into())
 }
 
 /// Where the article can be read. Names of wikis end in their project; languages have `-` where names have `_`.

@@ -1,5 +1,6 @@
 //! Workers inside this process, for `dev` and `start --local`.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
@@ -14,6 +15,7 @@ const GRACE: Duration = Duration::from_secs(2);
 pub(crate) async fn prepare(
     connector: &Connector,
     queues: &[Queue],
+    model_directory: PathBuf,
     device: Device,
 ) -> anyhow::Result<Workers> {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
@@ -21,7 +23,7 @@ pub(crate) async fn prepare(
         queues: queues.iter().copied().collect(),
         cpu_slots: cores,
         embedder: EmbedderOptions {
-            model_directory: home::model(),
+            model_directory,
             runtime_library: home::onnxruntime(),
             device,
             threads: cores,

@@ -24,7 +24,7 @@ fn start(address: &str, output: &Path) -> Command {
 }
 
 /// Manifests committed so far: a clock that ticks with the work.
-fn committed(output: &Path) -> usize {
+pub(crate) fn committed(output: &Path) -> usize {
     let manifests = walkdir::WalkDir::new(output.join("manifests")).into_iter();
     manifests.filter_map(Result::ok).filter(|entry| entry.path().is_file()).count()
 }
@@ -45,7 +45,7 @@ fn the_death_of_workers_and_of_the_server_changes_no_byte() {
     let mut server = Server::start(&scratch.path().join("temporal.db"), free_port());
     let address = server.address();
 
-    let mut worker = Worker::start(&address, &["workflow", "cpu", "gpu"]);
+    let mut worker = Worker::start(&address);
     let calm = ended(&start(&address, &undisturbed).output().unwrap());
     assert_eq!(calm.code, 0, "{:#} {}", calm.json, calm.stderr);
 
@@ -59,7 +59,7 @@ fn the_death_of_workers_and_of_the_server_changes_no_byte() {
         std::thread::sleep(Duration::from_millis((random >> 40) % 150));
         assert!(!disturbed.join("_SUCCESS").exists(), "the run ended before kill {kill}");
         drop(worker);
-        worker = Worker::start(&address, &["workflow", "cpu", "gpu"]);
+        worker = Worker::start(&address);
     }
     let target = committed(&disturbed) + 1;
     wait_until("more is committed", || committed(&disturbed) >= target);
@@ -83,7 +83,7 @@ fn a_cancelled_run_keeps_what_is_committed_and_goes_on_when_started_again() {
     let output = scratch.path().join("out");
     let server = Server::start(&scratch.path().join("temporal.db"), free_port());
     let address = server.address();
-    let worker = Worker::start(&address, &["workflow", "cpu", "gpu"]);
+    let worker = Worker::start(&address);
 
     let running = start(&address, &output).spawn().unwrap();
     wait_until("some is committed", || committed(&output) >= 5);

@@ -85,7 +85,7 @@ fn a_worker_stays_within_its_memory_on_hostile_dumps() {
     let (source, output) = (scratch.path().join("source"), scratch.path().join("output"));
     hostile_snapshot(&source);
     let server = Server::start(&scratch.path().join("temporal.db"), free_port());
-    let worker = Worker::start(&server.address(), &["workflow", "cpu"]);
+    let worker = Worker::serving(&server.address(), &["workflow", "cpu"]);
 
     let mut start = cli(["start", "--watch", "--no-embed", "--heartbeat-timeout", "10"]);
     start.args(["--dump", "enwiki-20260920", "--source"]).arg(&source).arg("--output").arg(&output);

@@ -55,7 +55,12 @@ impl Drop for Server {
 pub(crate) struct Worker(Child);
 
 impl Worker {
-    pub(crate) fn start(address: &str, queues: &[&str]) -> Self {
+    /// One for all queues.
+    pub(crate) fn start(address: &str) -> Self {
+        Self::serving(address, &["workflow", "cpu", "gpu"])
+    }
+
+    pub(crate) fn serving(address: &str, queues: &[&str]) -> Self {
         let child = Command::new(program("wikitok-worker"))
             .args(["--slots", "2"])
             .args(queues.iter().flat_map(|queue| ["--queue", queue]))

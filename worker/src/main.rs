@@ -27,6 +27,10 @@ struct Arguments {
     /// Parts tokenized at the same time by the `cpu` queue [default: one for each core].
     #[arg(long, value_parser = clap::value_parser!(u16).range(1..=1024))]
     slots: Option<u16>,
+    /// The directory of the model of the `gpu` queue [default: all-MiniLM-L6-v2].
+    #[cfg(feature = "gpu")]
+    #[arg(long, env = environment::MODEL, hide_env_values = true)]
+    model: Option<std::path::PathBuf>,
     /// What runs the model of the `gpu` queue: `cpu`, `cuda` or `cuda:N`.
     #[cfg(feature = "gpu")]
     #[arg(long, env = environment::DEVICE, hide_env_values = true, default_value = "cpu")]
@@ -84,7 +88,7 @@ fn config(arguments: &Arguments) -> WorkerConfig {
         cpu_slots: arguments.slots.map_or(cores, usize::from),
         #[cfg(feature = "gpu")]
         embedder: wikitok_embed::EmbedderOptions {
-            model_directory: wikitok_worker::home::model(),
+            model_directory: arguments.model.clone().unwrap_or_else(wikitok_worker::home::model),
             runtime_library: wikitok_worker::home::onnxruntime(),
             device: arguments.device,
             threads: arguments.threads.unwrap_or(cores),

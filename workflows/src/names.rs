@@ -6,6 +6,8 @@ use temporalio_common::search_attributes::SearchAttributeKey;
 pub const WORKFLOW_QUEUE: &str = "wikitok-workflow";
 /// Task queue of the activities that read, tokenize and publish.
 pub const CPU_QUEUE: &str = "wikitok-cpu";
+/// Task queue of the activities that copy shards from a source into a mirror.
+pub const MIRROR_QUEUE: &str = "wikitok-mirror";
 /// Task queue of the activities that embed.
 pub const GPU_QUEUE: &str = "wikitok-gpu";
 

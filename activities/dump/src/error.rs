@@ -1,5 +1,7 @@
 //! What can go wrong between a source and its records, short of a single bad record.
 
+use std::time::Duration;
+
 use wikitok_store::{ErrorKind, StoreError};
 
 /// A snapshot that cannot be found, or a shard that cannot be read.
@@ -154,6 +156,14 @@ impl DumpError {
             | Self::Corrupt { .. }
             | Self::BrokenChain { .. } => ErrorKind::BadInput,
             Self::BadCheckpoint { .. } | Self::NotAtEnd | Self::Stopped => ErrorKind::Bug,
+        }
+    }
+
+    /// How long to wait before trying again, where the other side said so.
+    pub fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Store(error) => error.retry_after(),
+            _ => None,
         }
     }
 

@@ -2,17 +2,14 @@
 
 use std::path::PathBuf;
 
-use ndarray::{Array2, Array3, ArrayView1, ArrayViewMut1, s};
-use ort::session::{Session, SessionOutputs};
-use ort::value::TensorRef;
+use ndarray::{Array2, ArrayView1, ArrayViewMut1};
 
 use crate::batch::{self, Batch};
 use crate::device::Device;
 use crate::error::EmbedError;
-use crate::graph;
 use crate::model::{ModelFiles, ModelIdentity};
+use crate::network::Network;
 use crate::runtime::Runtime;
-use crate::weights::Weights;
 use crate::word_pieces::WordPieces;
 
 /// Padded word pieces of a batch on the processor: two texts of full length. What a batch touches then
@@ -42,7 +39,7 @@ pub struct EmbedderOptions {
 pub struct Embedder {
     identity: ModelIdentity,
     runtime_version: String,
-    session: Session,
+    network: Network,
     word_pieces: WordPieces,
     batch_word_pieces: usize,
 }
@@ -51,16 +48,14 @@ impl Embedder {
     /// Loads the model, checks it, and runs it once.
     pub fn load(options: &EmbedderOptions) -> Result<Self, EmbedError> {
         let files = ModelFiles::read(&options.model_directory)?;
-        let limit = files.identity.max_word_pieces;
-        let word_pieces = WordPieces::read(&files.tokenizer_path, &files.tokenizer, limit)?;
+        let word_pieces = WordPieces::read(&files)?;
         let runtime = Runtime::load(&options.runtime_library)?;
-        let builder = runtime.session_builder(options.device, options.threads)?;
-        let weights = Weights::read(&files.weights_path, &files.weights)?;
-        let session = graph::session(&files.shape, &weights, &builder)?;
+        let mut builder = runtime.session_builder(options.device, options.threads)?;
+        let network = Network::load(&files, &mut builder)?;
         let mut embedder = Self {
             identity: files.identity,
             runtime_version: runtime.version,
-            session,
+            network,
             word_pieces,
             batch_word_pieces: batch_word_pieces(options.device),
         };
@@ -90,7 +85,8 @@ impl Embedder {
         self.runtime_version.clone()
     }
 
-    /// Gives one vector of length one for each text, in the order of the texts: a row each.
+    /// Gives one vector for each text, in the order of the texts: a row each, of length one if the model
+    /// is one that normalises.
     ///
     /// A text without any word, such as the empty one, has a vector too. `progress` is called with the
     /// number of texts done after each batch, and now and then before the first; when it returns false,
@@ -136,11 +132,10 @@ impl Embedder {
     ) -> Result<(), EmbedError> {
         let (rows, longest) = (batch.rows.len(), batch.longest);
         let fail = |source| EmbedError::Inference { rows, word_pieces: longest, source };
-        let inputs = Inputs::lay_out(batch, word_pieces);
-        let outputs = inputs.run(&mut self.session).map_err(fail)?;
-        let pooled = outputs[graph::POOLED].try_extract_array::<f32>().map_err(fail)?;
-        for (&row, mean) in batch.rows.iter().zip(pooled.rows()) {
-            normalize(&mean, vectors.row_mut(row)).ok_or(EmbedError::NotFinite { row })?;
+        let pooled = self.network.run(batch, word_pieces).map_err(fail)?;
+        let finish = if self.identity.normalized { normalize } else { copy };
+        for (&row, vector) in batch.rows.iter().zip(pooled.rows()) {
+            finish(&vector, vectors.row_mut(row)).ok_or(EmbedError::NotFinite { row })?;
         }
         Ok(())
     }
@@ -157,46 +152,6 @@ fn report(progress: &mut dyn FnMut(usize) -> bool, done: usize) -> Result<(), Em
     if progress(done) { Ok(()) } else { Err(EmbedError::Cancelled) }
 }
 
-/// A batch as the graph takes it; see the names in [`graph`].
-struct Inputs {
-    ids: Array2<i32>,
-    mask: Array2<i32>,
-    mean_weights: Array3<f32>,
-}
-
-impl Inputs {
-    fn lay_out(batch: &Batch, word_pieces: &[Vec<u32>]) -> Self {
-        let shape = (batch.rows.len(), batch.longest);
-        let mut inputs = Self {
-            // The padding's id is never seen behind the mask: 0 is `[PAD]`, and any other would do.
-            ids: Array2::zeros(shape),
-            mask: Array2::zeros(shape),
-            mean_weights: Array3::zeros((shape.0, 1, shape.1)),
-        };
-        for (row, &text) in batch.rows.iter().enumerate() {
-            inputs.fill(row, &word_pieces[text]);
-        }
-        inputs
-    }
-
-    fn fill(&mut self, row: usize, ids: &[u32]) {
-        let length = ids.len();
-        for (target, &id) in self.ids.row_mut(row).iter_mut().zip(ids) {
-            *target = id as i32;
-        }
-        self.mask.slice_mut(s![row, ..length]).fill(1);
-        self.mean_weights.slice_mut(s![row, 0, ..length]).fill(1.0 / length as f32);
-    }
-
-    fn run<'session>(&self, session: &'session mut Session) -> ort::Result<SessionOutputs<'session>> {
-        session.run(ort::inputs! {
-            graph::INPUT_IDS => TensorRef::from_array_view(&self.ids)?,
-            graph::ATTENTION_MASK => TensorRef::from_array_view(&self.mask)?,
-            graph::MEAN_WEIGHTS => TensorRef::from_array_view(&self.mean_weights)?,
-        })
-    }
-}
-
 /// Writes the vector scaled to length one; `None` if its length is not a finite number.
 fn normalize(vector: &ArrayView1<'_, f32>, mut target: ArrayViewMut1<'_, f32>) -> Option<()> {
     let squares: f64 = vector.iter().map(|&value| f64::from(value).powi(2)).sum();
@@ -204,6 +159,12 @@ fn normalize(vector: &ArrayView1<'_, f32>, mut target: ArrayViewMut1<'_, f32>) -
     let length = squares.sqrt().max(1e-12);
     target.zip_mut_with(vector, |target, &value| *target = (f64::from(value) / length) as f32);
     squares.is_finite().then_some(())
+}
+
+/// Writes the vector as it is; `None` if it is not made of finite numbers.
+fn copy(vector: &ArrayView1<'_, f32>, mut target: ArrayViewMut1<'_, f32>) -> Option<()> {
+    target.assign(vector);
+    vector.iter().all(|value| value.is_finite()).then_some(())
 }
 
 #[cfg(test)]
@@ -224,16 +185,9 @@ mod tests {
     #[test]
     fn a_vector_that_is_not_finite_is_refused() {
         let mut target = array![0.0, 0.0];
-        assert_eq!(normalize(&array![f32::NAN, 1.0].view(), target.view_mut()), None);
-        assert_eq!(normalize(&array![f32::INFINITY, 1.0].view(), target.view_mut()), None);
-    }
-
-    #[test]
-    fn padding_has_no_weight() {
-        let batch = Batch { rows: vec![1, 0], longest: 4 };
-        let inputs = Inputs::lay_out(&batch, &[vec![7, 8], vec![1, 2, 3, 4]]);
-        assert_eq!(inputs.ids, array![[1, 2, 3, 4], [7, 8, 0, 0]]);
-        assert_eq!(inputs.mask, array![[1, 1, 1, 1], [1, 1, 0, 0]]);
-        assert_eq!(inputs.mean_weights, array![[[0.25, 0.25, 0.25, 0.25]], [[0.5, 0.5, 0.0, 0.0]]]);
+        for finish in [normalize, copy] {
+            assert_eq!(finish(&array![f32::NAN, 1.0].view(), target.view_mut()), None);
+            assert_eq!(finish(&array![f32::INFINITY, 1.0].view(), target.view_mut()), None);
+        }
     }
 }

@@ -33,18 +33,8 @@ pub enum EmbedError {
         /// What is wrong with it.
         reason: String,
     },
-    /// A file of the model is another than the one that the vectors are known of.
-    #[error("`{}` has sha256 `{found}`, not `{expected}`", path.display())]
-    Checksum {
-        /// The file.
-        path: PathBuf,
-        /// The sha256 of the known file.
-        expected: &'static str,
-        /// The sha256 of what is there.
-        found: String,
-    },
     /// The model is of a shape that this engine does not build.
-    #[error("`{}` is not a model that can be run here: `{field}` is `{found}`, not {expected}", path.display())]
+    #[error("`{}` is not of a model that can be run here: `{field}` is `{found}`, not {expected}", path.display())]
     UnsupportedModel {
         /// The file that says so.
         path: PathBuf,
@@ -131,7 +121,6 @@ impl EmbedError {
         match self {
             Self::ModelMissing { .. }
             | Self::ModelFormat { .. }
-            | Self::Checksum { .. }
             | Self::UnsupportedModel { .. }
             | Self::RuntimeMissing { .. }
             | Self::RuntimeLoad { .. }
@@ -147,10 +136,12 @@ impl EmbedError {
     /// What the user can do about it.
     pub fn hint(&self) -> Option<String> {
         let hint = match self {
-            Self::ModelMissing { .. } => "run `tools/fetch`, or set `WIKITOK_MODEL` to the model's folder",
-            Self::ModelFormat { .. } | Self::Checksum { .. } | Self::UnsupportedModel { .. } => {
-                "the model is sentence-transformers/all-MiniLM-L6-v2 as published: \
-                 remove the folder and run `tools/fetch`"
+            Self::ModelMissing { .. } => {
+                "run `tools/fetch`, or give the folder of a sentence-transformers model"
+            }
+            Self::ModelFormat { .. } | Self::UnsupportedModel { .. } => {
+                "supported are sentence-transformers models of the BERT family, such as all-MiniLM, BGE, E5 and \
+                 GTE; `tools/fetch` gets all-MiniLM-L6-v2"
             }
             Self::RuntimeMissing { .. } => "run `tools/fetch`, or give the path of `libonnxruntime.so`",
             Self::RuntimeLoad { .. } => {

@@ -4,13 +4,15 @@
 //! export and no optimiser pass is needed:
 //!
 //! ```text
-//! input_ids ─▶ EmbedLayerNormalization ─▶ layer × n ─▶ MatMul with mean_weights ─▶ pooled
+//! input_ids ─▶ EmbedLayerNormalization ─▶ layer × n ─▶ MatMul with pooling ─▶ pooled
 //!
 //! layer:  x ─▶ Attention ─▶ MatMul ─▶ SkipLayerNormalization ─▶ y
 //!         y ─▶ MatMul ─▶ BiasGelu ─▶ MatMul ─▶ SkipLayerNormalization
 //! ```
 //!
-//! Pooling is one product: `mean_weights` holds 1/n at the n pieces of a text and 0 at its padding.
+//! Pooling is one product: `pooling` holds the weight of each piece, for the mean 1/n at the n pieces of a
+//! text, and 0 at its padding. Only the greatest value of each dimension is no sum: then `pooling` is added,
+//! far below 0 at the padding, and the greatest is taken.
 
 use ort::editor::{Graph, Model, Node, ONNX_DOMAIN, Opset};
 use ort::operator::Attribute;
@@ -19,33 +21,35 @@ use ort::session::builder::SessionBuilder;
 use ort::value::{Outlet, Shape, SymbolicDimensions, TensorElementType, ValueType};
 
 use crate::error::EmbedError;
-use crate::model::BertShape;
+use crate::model::{Activation, Bert, Pooling};
 use crate::weights::{Weights, tensor};
 
 /// Word piece ids, `[texts, word pieces]`, int32.
 pub(crate) const INPUT_IDS: &str = "input_ids";
 /// 1 at a word piece, 0 at padding, `[texts, word pieces]`, int32.
 pub(crate) const ATTENTION_MASK: &str = "attention_mask";
-/// The share of each word piece in the mean, `[texts, 1, word pieces]`.
-pub(crate) const MEAN_WEIGHTS: &str = "mean_weights";
-/// The mean of each text's word pieces, `[texts, 1, hidden]`.
+/// What [`Pooling::weights`] gives for each word piece: `[texts, 1, word pieces]`, or for [`Pooling::Max`]
+/// `[texts, word pieces, 1]`.
+pub(crate) const POOLING: &str = "pooling";
+/// The vector of each text, `[texts, 1, hidden]`.
 pub(crate) const POOLED: &str = "pooled";
 
 const MICROSOFT_DOMAIN: &str = "com.microsoft";
 
 /// Builds the network and makes it ready to run.
 pub(crate) fn session(
-    shape: &BertShape,
-    weights: &Weights<'_>,
+    shape: &Bert,
+    pooling: Pooling,
+    weights: &Weights,
     options: &SessionBuilder,
 ) -> Result<Session, EmbedError> {
     let mut network = Network { graph: Graph::new()?, shape, weights };
-    network.declare()?;
+    network.declare(pooling)?;
     let mut hidden = network.embeddings()?;
     for layer in 0..shape.num_hidden_layers {
         hidden = network.layer(layer, &hidden)?;
     }
-    network.matmul(MEAN_WEIGHTS, &hidden, POOLED)?;
+    network.pool(pooling, &hidden)?;
     let mut model = Model::new([Opset::new(ONNX_DOMAIN, 17)?, Opset::new(MICROSOFT_DOMAIN, 1)?])?;
     model.set_graph(network.graph)?;
     Ok(model.into_session(options)?)
@@ -54,18 +58,18 @@ pub(crate) fn session(
 /// The graph under construction. A tensor is named after the step that makes it.
 struct Network<'model> {
     graph: Graph,
-    shape: &'model BertShape,
-    weights: &'model Weights<'model>,
+    shape: &'model Bert,
+    weights: &'model Weights,
 }
 
 impl Network<'_> {
-    fn declare(&mut self) -> ort::Result<()> {
+    fn declare(&mut self, pooling: Pooling) -> ort::Result<()> {
         let (int, float) = (TensorElementType::Int32, TensorElementType::Float32);
         let hidden = self.shape.hidden_size as i64;
         self.graph.set_inputs([
             outlet(INPUT_IDS, int, &[-1, -1]),
             outlet(ATTENTION_MASK, int, &[-1, -1]),
-            outlet(MEAN_WEIGHTS, float, &[-1, 1, -1]),
+            outlet(POOLING, float, if pooling == Pooling::Max { &[-1, -1, 1] } else { &[-1, 1, -1] }),
         ])?;
         self.graph.set_outputs([outlet(POOLED, float, &[-1, 1, hidden])])
     }
@@ -86,7 +90,7 @@ impl Network<'_> {
 
     /// The embeddings of the positions with that of segment 0 added: all of a text is segment 0.
     fn positions(&mut self) -> Result<String, EmbedError> {
-        let BertShape { hidden_size, max_position_embeddings, type_vocab_size, .. } = *self.shape;
+        let Bert { hidden_size, max_position_embeddings, type_vocab_size, .. } = *self.shape;
         let shape = [max_position_embeddings, hidden_size];
         let mut positions = self.weights.values("embeddings.position_embeddings.weight", &shape)?;
         let segments = "embeddings.token_type_embeddings.weight";
@@ -135,13 +139,17 @@ impl Network<'_> {
         Ok((weight, bias))
     }
 
-    /// The wide layer: linear, then exact GELU.
+    /// The wide layer: linear, then GELU.
     fn expansion(&mut self, prefix: &str, input: &str) -> Result<String, EmbedError> {
-        let BertShape { hidden_size, intermediate_size, .. } = *self.shape;
+        let Bert { hidden_size, intermediate_size, .. } = *self.shape;
         let product = self.linear(&format!("{prefix}.dense"), input, [hidden_size, intermediate_size])?;
         let bias = self.copy(&format!("{prefix}.dense.bias"), &[intermediate_size])?;
         let output = format!("{prefix}.gelu");
-        self.node("BiasGelu", &output, &[&product, &bias], &[&output], &[], &[])?;
+        let operator = match self.shape.activation {
+            Activation::Gelu => "BiasGelu",
+            Activation::GeluTanh => "FastGelu",
+        };
+        self.node(operator, &output, &[&product, &bias], &[&output], &[], &[])?;
         Ok(output)
     }
 
@@ -170,6 +178,15 @@ impl Network<'_> {
     fn matmul(&mut self, left: &str, right: &str, output: &str) -> ort::Result<()> {
         let node = Node::new("MatMul", ONNX_DOMAIN, output, [left, right], [output], [])?;
         self.graph.add_node(node)
+    }
+
+    fn pool(&mut self, pooling: Pooling, hidden: &str) -> ort::Result<()> {
+        if pooling != Pooling::Max {
+            return self.matmul(POOLING, hidden, POOLED);
+        }
+        self.graph.add_node(Node::new("Add", ONNX_DOMAIN, "masked", [hidden, POOLING], ["masked"], [])?)?;
+        let axis = Attribute::new("axes", &[1_i64][..])?;
+        self.graph.add_node(Node::new("ReduceMax", ONNX_DOMAIN, POOLED, ["masked"], [POOLED], [axis])?)
     }
 
     /// Adds a tensor of the model as it is.

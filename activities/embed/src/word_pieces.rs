@@ -8,9 +8,11 @@
 use std::borrow::Cow;
 use std::path::Path;
 
-use tokenizers::{Tokenizer, TruncationParams};
+use tokenizers::normalizers::{Lowercase, Sequence};
+use tokenizers::{ModelWrapper, NormalizerWrapper, PreTokenizerWrapper, Tokenizer, TruncationParams};
 
 use crate::error::EmbedError;
+use crate::model::{ModelFiles, require};
 
 /// Bytes of a text that are tried first. In most scripts 256 word pieces take 400 to 1,500 bytes.
 const FIRST_PREFIX_BYTES: usize = 4 << 10;
@@ -24,17 +26,22 @@ pub(crate) struct WordPieces {
 }
 
 impl WordPieces {
-    /// Reads `tokenizer.json`, given with its path, to cut texts at `limit` word pieces.
-    pub(crate) fn read(path: &Path, json: &[u8], limit: usize) -> Result<Self, EmbedError> {
-        let refuse = |reason: String| EmbedError::ModelFormat { path: path.to_owned(), reason };
-        let mut tokenizer = Tokenizer::from_bytes(json).map_err(|error| refuse(error.to_string()))?;
+    /// Reads the model's tokenizer, to cut texts at the model's limit.
+    pub(crate) fn read(files: &ModelFiles) -> Result<Self, EmbedError> {
+        let path = &files.tokenizer_path;
+        let refuse = |reason: String| EmbedError::ModelFormat { path: path.clone(), reason };
+        let mut tokenizer =
+            Tokenizer::from_bytes(&files.tokenizer).map_err(|error| refuse(error.to_string()))?;
+        check_kind(&tokenizer, path)?;
+        lower_case(&mut tokenizer, files)?;
+        Self::limited(tokenizer, files.identity.max_word_pieces).map_err(refuse)
+    }
+
+    fn limited(mut tokenizer: Tokenizer, limit: usize) -> Result<Self, String> {
         let truncation = TruncationParams { max_length: limit, ..TruncationParams::default() };
-        tokenizer
-            .with_padding(None)
-            .with_truncation(Some(truncation))
-            .map_err(|error| refuse(error.to_string()))?;
+        tokenizer.with_padding(None).with_truncation(Some(truncation)).map_err(|error| error.to_string())?;
         let word_pieces = Self { tokenizer, limit };
-        word_pieces.check_limit().map_err(refuse)?;
+        word_pieces.check_limit()?;
         Ok(word_pieces)
     }
 
@@ -77,6 +84,43 @@ impl WordPieces {
     fn encode(&self, text: &str) -> tokenizers::Result<Vec<u32>> {
         Ok(self.tokenizer.encode_fast(text, true)?.get_ids().to_vec())
     }
+}
+
+/// Checks that texts are cut as BERT's are: [`WordPieces::ids`] and [`shorten_runs`] rely on it.
+fn check_kind(tokenizer: &Tokenizer, path: &Path) -> Result<(), EmbedError> {
+    let longest = match tokenizer.get_model() {
+        ModelWrapper::WordPiece(model) => Some(model.max_input_chars_per_word),
+        _ => None,
+    };
+    require(path, "model", "of another type", longest.is_some(), "WordPiece")?;
+    let longest = longest.unwrap_or_default();
+    require(path, "max_input_chars_per_word", longest, longest < LONG_WORD, &format!("under {LONG_WORD}"))?;
+    let normalizer = matches!(tokenizer.get_normalizer(), Some(NormalizerWrapper::BertNormalizer(_)));
+    require(path, "normalizer", "another", normalizer, "BertNormalizer")?;
+    let words = matches!(tokenizer.get_pre_tokenizer(), Some(PreTokenizerWrapper::BertPreTokenizer(_)));
+    require(path, "pre_tokenizer", "another", words, "BertPreTokenizer")?;
+    for token in tokenizer.get_added_tokens_decoder().values() {
+        let joined = !token.content.contains(char::is_whitespace);
+        require(path, "added_tokens", &token.content, joined, "without blanks")?;
+    }
+    Ok(())
+}
+
+/// Lower-cases before all else, as sentence-transformers does for a pipeline with `do_lower_case`, unless the
+/// tokenizer does it.
+fn lower_case(tokenizer: &mut Tokenizer, files: &ModelFiles) -> Result<(), EmbedError> {
+    let Some(NormalizerWrapper::BertNormalizer(bert)) = tokenizer.get_normalizer() else { return Ok(()) };
+    let (own, path) = (bert.lowercase, &files.tokenizer_path);
+    let agreed = files.tokenizer_lower_case.is_none_or(|configured| configured == own);
+    require(path, "lowercase", own, agreed, "otherwise, as `tokenizer_config.json` has it")?;
+    if files.lower_case && !own {
+        let bert = NormalizerWrapper::BertNormalizer(*bert);
+        let sequence = Sequence::new(vec![Lowercase.into(), bert]);
+        tokenizer
+            .with_normalizer(Some(sequence))
+            .map_err(|error| EmbedError::ModelFormat { path: path.clone(), reason: error.to_string() })?;
+    }
+    Ok(())
 }
 
 /// A text of the same word pieces without its longest runs: of blanks the first stays, and of ASCII letters and
@@ -124,19 +168,18 @@ mod tests {
     /// So low that a cut of any of the first bytes can be the one that decides the last piece.
     const LOW_LIMIT: usize = 5;
 
-    /// The fetched model's `tokenizer.json`.
-    fn fetched() -> (PathBuf, Vec<u8>) {
+    /// The fetched model's tokenizer.
+    fn fetched() -> Tokenizer {
         let home = std::env::var_os("WIKITOK_HOME")
             .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../.wikitok"), PathBuf::from);
         let path = home.join("models/all-MiniLM-L6-v2/tokenizer.json");
         let json = fs::read(&path)
             .unwrap_or_else(|error| panic!("`{}`: {error}: run `tools/fetch`", path.display()));
-        (path, json)
+        Tokenizer::from_bytes(json).unwrap()
     }
 
     fn word_pieces(limit: usize) -> WordPieces {
-        let (path, json) = fetched();
-        WordPieces::read(&path, &json, limit).unwrap()
+        WordPieces::limited(fetched(), limit).unwrap()
     }
 
     fn texts(path: &Path) -> Vec<String> {
@@ -175,8 +218,7 @@ mod tests {
 
     #[test]
     fn the_files_own_cut_at_128_is_noticed() {
-        let tokenizer = Tokenizer::from_bytes(fetched().1).unwrap();
-        let error = WordPieces { tokenizer, limit: LIMIT }.check_limit().unwrap_err();
+        let error = WordPieces { tokenizer: fetched(), limit: LIMIT }.check_limit().unwrap_err();
         assert_eq!(error, "a long text gives 128 word pieces and one letter 128, not 256 and 3");
     }
 

@@ -32,6 +32,11 @@ pub fn tokens(shard: &str, part: u32) -> Result<String, PublishError> {
     numbered("tokens", shard, part, "parquet")
 }
 
+/// Whether a part's tokens lie at `key`.
+pub(crate) fn is_tokens(key: &str) -> bool {
+    key.starts_with("tokens/")
+}
+
 /// Where a part's vectors lie.
 pub fn vectors(shard: &str, part: u32) -> Result<String, PublishError> {
     numbered("vectors", shard, part, "parquet")

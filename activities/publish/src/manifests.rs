@@ -55,8 +55,12 @@ pub struct RangeIdentity {
     pub from: u64,
     /// The compressed byte after the last; the next range's `from`.
     pub to: u64,
+    /// The compressed byte after the last that was read, which lies beyond `to` where the last record goes on
+    /// there. Parts without it were hashed to 32 MiB beyond `to`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub read_to: Option<u64>,
     /// The sha256 of all that the part depends on: the checkpoint that it begins at, where it has one, then the
-    /// compressed bytes from `from` to 32 MiB beyond `to`, because its last record may go on there.
+    /// compressed bytes from `from` to `read_to`.
     pub sha256: String,
 }
 

@@ -124,8 +124,8 @@ impl Root {
             return Ok(names.iter().filter_map(|name| wiki(name, "index_name=", "_content")).collect());
         }
         let end = format!("-{date}-cirrussearch-content.json.gz");
-        let objects = source.list(&directory).await?;
-        Ok(objects.iter().filter_map(|object| wiki(&object.key, &directory, &end)).collect())
+        let entries = source.entries(&directory).await?;
+        Ok(entries.iter().filter_map(|entry| wiki(&entry.name, "", &end)).collect())
     }
 }
 

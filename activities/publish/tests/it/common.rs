@@ -143,6 +143,7 @@ pub(crate) fn tokens_manifest(
             file_bytes: 2_000,
             from: u64::from(part) * 1_000,
             to: u64::from(part + 1) * 1_000,
+            read_to: None,
             sha256: "00".repeat(32),
         },
         fingerprint: fingerprint.to_owned(),
