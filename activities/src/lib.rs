@@ -19,6 +19,8 @@ mod digest;
 #[cfg(feature = "gpu")]
 mod gpu;
 #[cfg(feature = "cpu")]
+mod overlap;
+#[cfg(feature = "cpu")]
 pub mod plan;
 pub mod queues;
 #[cfg(feature = "cpu")]

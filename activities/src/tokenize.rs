@@ -1,6 +1,7 @@
 //! Tokenizing a part: one range of a shard, read, tokenized and committed.
 
 use std::collections::BTreeMap;
+use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::time::Duration;
 
@@ -8,7 +9,7 @@ use bytes::Bytes;
 use serde_json::json;
 use temporalio_sdk::activities::{ActivityContext, ActivityError};
 use wikitok_counts::Counts;
-use wikitok_dump::{Article, BadRecord, DumpError, RangeLimits, RangeOutcome, Record};
+use wikitok_dump::{Article, BadRecord, Batch, DumpError, RangeLimits, RangeOutcome, Record};
 use wikitok_publish::{
     EncodedPart, Format, MOST_TOKENS, PublishError, QuarantinePart, RangeIdentity, TextPartWriter,
     TokenPartOptions, TokenPartWriter, TokenRow, TokensManifest,
@@ -19,6 +20,7 @@ use wikitok_workflows::contract::{TokenizePartInput, TokenizedPart};
 
 use crate::committed;
 use crate::failure::{Classified, failed, failure};
+use crate::overlap::{self, Limits};
 use crate::plan;
 use crate::pulse::{self, Pulse};
 use crate::range::{self, Next, Range};
@@ -62,6 +64,11 @@ const BAD_RECORDS_ALLOWED: u64 = 1000;
 const ONE_BAD_IN: u64 = 10;
 /// Texts longer than this are tokenized one at a time.
 const GIANT_BYTES: usize = 8 << 20;
+/// About so many bytes of records go from thread to thread at a time, and so many are under way.
+const BATCH_BYTES: usize = 512 << 10;
+const BYTES_UNDER_WAY: usize = 4 << 20;
+/// One thread decompresses at most as fast as so many parse and tokenize.
+const MAX_WORKERS: usize = 4;
 
 impl Classified for PartError {
     fn kind(&self) -> ErrorKind {
@@ -210,21 +217,77 @@ fn make(
     let watched = pulse.clone();
     reader.watch(move || watched.tick());
     let mut part = Part::new(input)?;
-    let mut limit_reached = input.limit == Some(0);
-    while !limit_reached {
-        let Some(record) = reader.next()? else { break };
-        if !part.take(record, &tokenizer, pulse)? {
-            return Ok(None);
-        }
-        part.check_budget()?;
-        limit_reached = input.limit.is_some_and(|limit| part.counts.articles >= limit);
+    let mut ended = if input.limit == Some(0) { Ended::AtLimit } else { Ended::AtEnd };
+    if ended == Ended::AtEnd {
+        overlap::in_order(
+            Limits { workers: cores().min(MAX_WORKERS), bytes: BYTES_UNDER_WAY },
+            || Ok::<_, PartError>(reader.next_batch(BATCH_BYTES)?.map(sized)),
+            |batch| Ok(batch.map(|record| Tokenized::new(record, &tokenizer, pulse)).collect::<Vec<_>>()),
+            |records| part.take_all(records, &tokenizer, pulse, input.limit, &mut ended),
+        )?;
     }
+    if ended == Ended::Stopped {
+        return Ok(None);
+    }
+    let limit_reached = ended == Ended::AtLimit;
     let outcome = if limit_reached { None } else { Some(reader.finish()?) };
     if let Some(outcome) = &outcome {
         part.counts.uncompressed_bytes = outcome.uncompressed_bytes;
     }
     let identity = range.identity(outcome.as_ref());
     Ok(Some(part.finish(identity, outcome, tokenizer.engine())?))
+}
+
+/// How the reading of a range ended.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Ended {
+    AtEnd,
+    AtLimit,
+    Stopped,
+}
+
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}
+
+fn sized(batch: Batch) -> (Batch, usize) {
+    let bytes = batch.bytes();
+    (batch, bytes)
+}
+
+/// A record, with its ids if it is an article that is no giant.
+struct Tokenized {
+    record: Record,
+    ids: Option<Result<Vec<u32>, TokenizeError>>,
+}
+
+impl Tokenized {
+    fn new(record: Record, tokenizer: &Tokenizer, pulse: &Pulse) -> Self {
+        let ids = match &record {
+            Record::Article(article) if article.text.len() <= GIANT_BYTES => {
+                Some(encode(&article.text, tokenizer, pulse))
+            }
+            _ => None,
+        };
+        Self { record, ids }
+    }
+}
+
+/// The ids of a text, or some of them when it was asked to stop or there are too many.
+fn encode(text: &str, tokenizer: &Tokenizer, pulse: &Pulse) -> Result<Vec<u32>, TokenizeError> {
+    let mut ids = Vec::new();
+    for stretch in tokenizer.stretches(text) {
+        let stretch = stretch?;
+        if ids.is_empty() {
+            ids = stretch
+        } else {
+            ids.extend(stretch)
+        }
+        if !pulse.tick() || ids.len() > MOST_TOKENS {
+            break;
+        }
+    }
+    Ok(ids)
 }
 
 /// A part in the making.
@@ -253,12 +316,39 @@ impl Part {
         })
     }
 
-    /// Takes a record; false when it was asked to stop.
-    fn take(&mut self, record: Record, tokenizer: &Tokenizer, pulse: &Pulse) -> Result<bool, PartError> {
+    /// Takes records until the limit is reached or it was asked to stop, which `ended` says.
+    fn take_all(
+        &mut self,
+        records: Vec<Tokenized>,
+        tokenizer: &Tokenizer,
+        pulse: &Pulse,
+        limit: Option<u64>,
+        ended: &mut Ended,
+    ) -> Result<ControlFlow<()>, PartError> {
+        for record in records {
+            self.take(record, tokenizer, pulse)?;
+            self.check_budget()?;
+            if pulse.stopped() {
+                *ended = Ended::Stopped;
+                return Ok(ControlFlow::Break(()));
+            }
+            if limit.is_some_and(|limit| self.counts.articles >= limit) {
+                *ended = Ended::AtLimit;
+                return Ok(ControlFlow::Break(()));
+            }
+        }
+        Ok(ControlFlow::Continue(()))
+    }
+
+    fn take(&mut self, tokenized: Tokenized, tokenizer: &Tokenizer, pulse: &Pulse) -> Result<(), PartError> {
         self.counts.documents += 1;
         pulse.beat(self.counts.documents);
-        match record {
-            Record::Article(article) => self.take_article(article, tokenizer, pulse)?,
+        match tokenized.record {
+            Record::Article(article) => {
+                let _alone = tokenized.ids.is_none().then(|| wait_for_giants(pulse));
+                let ids = tokenized.ids.unwrap_or_else(|| encode(&article.text, tokenizer, pulse));
+                self.take_article(article, ids)?;
+            }
             Record::Filtered(reason) => {
                 *self.counts.filtered.entry(reason.as_str().to_owned()).or_default() += 1;
             }
@@ -266,18 +356,17 @@ impl Part {
                 self.quarantine(reason.as_str(), Some(offset), page_id, &message);
             }
         }
-        Ok(!pulse.stopped())
+        Ok(())
     }
 
     /// Writes an article, or quarantines it when it is the article itself that cannot be written.
     fn take_article(
         &mut self,
         article: Article,
-        tokenizer: &Tokenizer,
-        pulse: &Pulse,
+        ids: Result<Vec<u32>, TokenizeError>,
     ) -> Result<(), PartError> {
         let page_id = article.page_id;
-        match self.write(article, tokenizer, pulse) {
+        match ids.map_err(PartError::from).and_then(|ids| self.write(article, ids)) {
             Ok(()) => self.counts.articles += 1,
             Err(error) if error.kind() == ErrorKind::BadInput => {
                 self.quarantine("cannot_be_written", None, Some(page_id), &error.to_string());
@@ -287,15 +376,7 @@ impl Part {
         Ok(())
     }
 
-    fn write(&mut self, article: Article, tokenizer: &Tokenizer, pulse: &Pulse) -> Result<(), PartError> {
-        let _alone = (article.text.len() > GIANT_BYTES).then(|| wait_for_giants(pulse));
-        let mut tokens = Vec::new();
-        for stretch in tokenizer.stretches(&article.text) {
-            tokens.extend(stretch?);
-            if !pulse.tick() || tokens.len() > MOST_TOKENS {
-                break;
-            }
-        }
+    fn write(&mut self, article: Article, tokens: Vec<u32>) -> Result<(), PartError> {
         let row = TokenRow {
             page_id: article.page_id,
             title: article.title,
