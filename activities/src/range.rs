@@ -120,7 +120,9 @@ impl Next {
 impl Range {
     /// Which bytes the range was made of, with the digest of all that was read. The end of a stretch that is
     /// read from the front is where the next one begins.
-    pub(crate) fn identity(&self, outcome: Option<&RangeOutcome>) -> RangeIdentity {
+    ///
+    /// Where a limit ended the reading, it is not known how far that had run ahead: a fixed stretch is digested.
+    pub(crate) fn identity(&self, outcome: Option<&RangeOutcome>) -> Result<RangeIdentity, DumpError> {
         let ByteRange { from, to } = self.planned;
         let to = match (&self.input, outcome) {
             (RangeInput::Stream { .. }, Some(outcome)) => {
@@ -128,9 +130,14 @@ impl Range {
             }
             _ => to,
         };
-        let (sha256, read_to) = self.source.taken();
+        let (sha256, read_to) = if outcome.is_some() {
+            self.source.taken()
+        } else {
+            let read_to = to.saturating_add(OVERRUN).min(self.source.len());
+            (self.source.up_to(read_to)?, read_to)
+        };
         let (file, file_bytes) = (self.file.clone(), self.source.len());
-        RangeIdentity { file, file_bytes, from, to, read_to: Some(read_to), sha256 }
+        Ok(RangeIdentity { file, file_bytes, from, to, read_to: Some(read_to), sha256 })
     }
 
     /// Whether the bytes that `before` was made of are those that are there now.

@@ -234,7 +234,7 @@ fn make(
     if let Some(outcome) = &outcome {
         part.counts.uncompressed_bytes = outcome.uncompressed_bytes;
     }
-    let identity = range.identity(outcome.as_ref());
+    let identity = range.identity(outcome.as_ref())?;
     Ok(Some(part.finish(identity, outcome, tokenizer.engine())?))
 }
 
