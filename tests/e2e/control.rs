@@ -20,7 +20,12 @@ fn at(address: &str, arguments: &[&str]) -> Ended {
 
 /// Starts a run of many small parts without waiting for it, and gives its id.
 fn start(address: &str, output: &Path, more: &[&str]) -> String {
-    let mut command = cli(["start", "--dump", DUMP, "--range-bytes", "10000", "--source"]);
+    start_cut(address, output, "10000", more)
+}
+
+/// The same with parts of so many bytes.
+fn start_cut(address: &str, output: &Path, range_bytes: &str, more: &[&str]) -> String {
+    let mut command = cli(["start", "--dump", DUMP, "--range-bytes", range_bytes, "--source"]);
     command.arg(data("sample")).arg("--output").arg(output).args(more).env("TEMPORAL_ADDRESS", address);
     let started = json(&mut command);
     assert_eq!(started.code, 0, "{}", started.stderr);
@@ -287,7 +292,7 @@ fn totals_count_what_unfinished_shards_have_committed() {
     let server = Server::start(&scratch.path().join("temporal.db"), free_port());
     let (address, worker) = (server.address(), Worker::serving(&server.address(), &["workflow", "cpu"]));
     // Without a GPU worker no shard ever ends.
-    let id = start(&address, &output, &[]);
+    let id = start_cut(&address, &output, "100000", &[]);
     wait_until("articles are committed", || {
         at(&address, &["status", &id]).json["articles"].as_u64().is_some_and(|articles| articles == 53)
     });

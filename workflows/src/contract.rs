@@ -337,6 +337,16 @@ pub struct ShardProgress {
     pub waits_for_vectors: bool,
 }
 
+/// Argument of the `left` signal of [`crate::DumpWorkflow`]: what a shard had done when it was cancelled. Temporal
+/// keeps the details of a cancelled child, and the SDK does not hand them to the parent.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub struct ShardLeft {
+    /// Name of the shard.
+    pub shard: String,
+    /// What it had done.
+    pub progress: ShardProgress,
+}
+
 /// Argument of the `scale` update of [`crate::DumpWorkflow`].
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub struct Scale {

@@ -2,6 +2,7 @@
 
 #![allow(missing_docs, reason = "the SDK's macros make associated constants that cannot be documented")]
 
+use std::collections::BTreeMap;
 use std::error::Error;
 use std::time::UNIX_EPOCH;
 
@@ -11,7 +12,10 @@ use temporalio_sdk::{
 };
 
 use crate::activities::Cpu;
-use crate::contract::{DumpInput, DumpProgress, MOST_SHARDS_IN_FLIGHT, PublishRunInput, Run, Scale, Status};
+use crate::contract::{
+    DumpInput, DumpProgress, MOST_SHARDS_IN_FLIGHT, PublishRunInput, Run, Scale, ShardLeft, ShardProgress,
+    Status,
+};
 use crate::failure::Stop;
 use crate::shards::Shards;
 use crate::{names, options};
@@ -26,6 +30,8 @@ pub struct DumpWorkflow {
     pub(crate) progress: DumpProgress,
     /// Counts what came from outside: who waits for that waits for another number.
     pub(crate) messages: u64,
+    /// What cancelled shards had done, until their end is seen.
+    pub(crate) left: BTreeMap<String, ShardProgress>,
 }
 
 pub(crate) type Context = WorkflowContext<DumpWorkflow>;
@@ -35,7 +41,7 @@ impl DumpWorkflow {
     #[init]
     fn new(_context: &WorkflowContextView, input: DumpInput) -> Self {
         let progress = DumpProgress { output: input.run.output.clone(), ..input.done.clone() };
-        Self { input, progress, messages: 0 }
+        Self { input, progress, messages: 0, left: BTreeMap::new() }
     }
 
     /// The workflow's body.
@@ -82,6 +88,12 @@ impl DumpWorkflow {
     pub fn resume(&mut self, _context: &mut SyncWorkflowContext<Self>) {
         self.progress.paused = false;
         self.messages += 1;
+    }
+
+    /// A shard says what it had done when it was cancelled.
+    #[signal(name = "left")]
+    pub fn left(&mut self, _context: &mut SyncWorkflowContext<Self>, shard: ShardLeft) {
+        self.left.insert(shard.shard, shard.progress);
     }
 
     /// Changes how many shards are worked on at the same time; returns how many they were.

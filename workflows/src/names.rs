@@ -36,3 +36,9 @@ pub fn wiki(snapshot: &str) -> &str {
 pub fn shard_id(run_id: &str, shard: &str) -> String {
     format!("{run_id}/{shard}")
 }
+
+/// The id of the run that a shard is done for, by the id of the child that does it; none for a shard that is done
+/// by itself.
+pub(crate) fn run_of_shard<'a>(id: &'a str, shard: &str) -> Option<&'a str> {
+    id.strip_suffix(shard)?.strip_suffix('/').filter(|run| !run.is_empty())
+}

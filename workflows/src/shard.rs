@@ -6,17 +6,18 @@ use temporalio_common::error::ActivityExecutionError;
 use temporalio_macros::{workflow, workflow_methods};
 use temporalio_sdk::workflows::select;
 use temporalio_sdk::{
-    ContinueAsNewOptions, SyncWorkflowContext, WorkflowContext, WorkflowContextView, WorkflowResult,
+    ContinueAsNewOptions, SignalWorkflowOptions, SyncWorkflowContext, WorkflowCancellationToken,
+    WorkflowContext, WorkflowContextView, WorkflowResult,
 };
 
 use crate::activities::{Cpu, Gpu};
 use crate::contract::{
-    CheckCopyInput, EmbedPartInput, EmbeddedPart, PlanShardInput, SealShardInput, ShardInput, ShardProgress,
-    TokenizePartInput, TokenizedPart,
+    CheckCopyInput, EmbedPartInput, EmbeddedPart, PlanShardInput, SealShardInput, ShardInput, ShardLeft,
+    ShardProgress, TokenizePartInput, TokenizedPart,
 };
 use crate::failure::Stop;
 use crate::window::Window;
-use crate::{details, names, options};
+use crate::{DumpWorkflow, details, names, options};
 
 /// Tokenizes and embeds one shard, part by part, then seals it with a manifest.
 ///
@@ -28,6 +29,9 @@ pub struct ShardWorkflow {
     input: ShardInput,
     progress: ShardProgress,
 }
+
+/// Shards from before this patch ended without a word.
+const TELLS_WHAT_IT_LEAVES: &str = "tells-what-it-leaves";
 
 type Context = WorkflowContext<ShardWorkflow>;
 type Outcome<T> = Result<T, ActivityExecutionError>;
@@ -45,6 +49,9 @@ impl ShardWorkflow {
         let input = context.state(|s| s.input.clone());
         let outcome = work(context, &input).await;
         let progress = context.state(|s| s.progress.clone());
+        if matches!(outcome, Err(Stop::Cancelled)) && progress.parts_tokenized > 0 {
+            leave(context, &input.shard.name, progress.clone()).await;
+        }
         match outcome {
             Ok(()) => Ok(progress),
             Err(stop) => Err(stop.into_termination(progress)),
@@ -100,6 +107,20 @@ async fn check_copy(context: &Context, input: &ShardInput) -> Outcome<()> {
     let options = options::activity(&input.run, names::CPU_QUEUE, summary);
     let input = CheckCopyInput { run: input.run.clone(), shard: input.shard.clone() };
     context.execute_activity(Cpu::check_copy, input, options).await
+}
+
+/// Tells the run what the shard had done when it was cancelled. A run that has ended needs no word.
+async fn leave(context: &Context, shard: &str, progress: ShardProgress) {
+    let id = context.workflow_id().to_owned();
+    let Some(run_id) = names::run_of_shard(&id, shard) else { return };
+    if !context.patched(TELLS_WHAT_IT_LEAVES) {
+        return;
+    }
+    // All that inherits the cancellation would end before it began.
+    let options =
+        SignalWorkflowOptions::builder().cancellation_token(WorkflowCancellationToken::new()).build();
+    let left = ShardLeft { shard: shard.to_owned(), progress };
+    let _ = context.external_workflow(run_id, None).signal(DumpWorkflow::left, left, options).await;
 }
 
 async fn plan(context: &Context, input: &ShardInput) -> Outcome<Option<u32>> {

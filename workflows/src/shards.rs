@@ -243,6 +243,7 @@ impl Shards {
     fn ended(&mut self, place: u32, shard: &str, outcome: Outcome) {
         let stopping = self.token.is_cancelled();
         self.context.state_mut(|s| {
+            let said = s.left.remove(shard);
             let progress = &mut s.progress;
             progress.in_flight.retain(|name| name != shard);
             match outcome {
@@ -252,7 +253,7 @@ impl Shards {
                 }
                 Err((failure, left)) => {
                     progress.unfinished.insert(place);
-                    progress.partial.add(&left.unwrap_or_default().counts);
+                    progress.partial.add(&left.or(said).unwrap_or_default().counts);
                     // Not a failure of the shard, when the whole run was asked to stop.
                     if !(stopping && failure.reason == failure::CANCELLED) {
                         progress.shards_failed += 1;
