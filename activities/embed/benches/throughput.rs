@@ -1,7 +1,8 @@
 //! Texts and word pieces a second on the repository's sample, for several sizes of batch, and how long
 //! loading and a very long text take: `cargo bench -p wikitok-embed`.
 //!
-//! `WIKITOK_BENCH_TEXTS` names another file of lines with a `text`, `WIKITOK_BENCH_DEVICE` a device.
+//! `WIKITOK_BENCH_TEXTS` names another file of lines with a `text`, `WIKITOK_BENCH_DEVICE` a device,
+//! `WIKITOK_BENCH_PRECISION` a precision.
 
 #![allow(
     clippy::print_stdout,
@@ -14,17 +15,21 @@ mod common;
 
 use std::time::{Duration, Instant};
 
-use wikitok_embed::{Device, Embedder, EmbedderOptions};
+use wikitok_embed::{Device, Embedder, EmbedderOptions, Precision};
 
 fn main() {
     let device = std::env::var("WIKITOK_BENCH_DEVICE").map_or(Device::Cpu, |name| name.parse().unwrap());
+    let precision =
+        std::env::var("WIKITOK_BENCH_PRECISION").map_or(Precision::Fp32, |name| name.parse().unwrap());
     let texts = match std::env::var_os("WIKITOK_BENCH_TEXTS") {
         Some(path) => common::texts(path.as_ref()),
         None => common::sample().0,
     };
     let start = Instant::now();
-    let mut embedder = Embedder::load(&EmbedderOptions { device, threads: 0, ..common::options() }).unwrap();
-    println!("{device}, ONNX Runtime {}: loaded in {:.2?}", embedder.runtime_version(), start.elapsed());
+    let options = EmbedderOptions { device, precision, threads: 0, ..common::options() };
+    let mut embedder = Embedder::load(&options).unwrap();
+    let version = embedder.runtime_version();
+    println!("{device}, {precision}, ONNX Runtime {version}: loaded in {:.2?}", start.elapsed());
     measure_batches(&mut embedder, &texts);
     measure_long_texts(&mut embedder);
 }

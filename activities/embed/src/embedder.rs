@@ -9,6 +9,8 @@ use crate::device::Device;
 use crate::error::EmbedError;
 use crate::model::{ModelFiles, ModelIdentity};
 use crate::network::Network;
+use crate::operators;
+use crate::precision::Precision;
 use crate::runtime::Runtime;
 use crate::word_pieces::WordPieces;
 
@@ -31,6 +33,8 @@ pub struct EmbedderOptions {
     pub runtime_library: PathBuf,
     /// What the model runs on.
     pub device: Device,
+    /// In which numbers it is computed.
+    pub precision: Precision,
     /// Threads of the processor for one batch; 0 is one for each core.
     pub threads: usize,
 }
@@ -47,11 +51,12 @@ pub struct Embedder {
 impl Embedder {
     /// Loads the model, checks it, and runs it once.
     pub fn load(options: &EmbedderOptions) -> Result<Self, EmbedError> {
+        check_precision(options)?;
         let files = ModelFiles::read(&options.model_directory)?;
         let word_pieces = WordPieces::read(&files)?;
         let runtime = Runtime::load(&options.runtime_library)?;
-        let mut builder = runtime.session_builder(options.device, options.threads)?;
-        let network = Network::load(&files, &mut builder)?;
+        let builder = runtime.session_builder(options.device, options.threads)?;
+        let network = Network::load(&files, options, builder)?;
         let mut embedder = Self {
             identity: files.identity,
             runtime_version: runtime.version,
@@ -139,6 +144,17 @@ impl Embedder {
         }
         Ok(())
     }
+}
+
+fn check_precision(options: &EmbedderOptions) -> Result<(), EmbedError> {
+    let reason = match (options.precision, options.device) {
+        (Precision::Int8, Device::Cuda(_)) => "it is for processors, and a GPU has `fp16`",
+        (Precision::Int8, Device::Cpu) if !operators::int8::is_available() => {
+            "this processor has no AVX-512 VNNI"
+        }
+        _ => return Ok(()),
+    };
+    Err(EmbedError::PrecisionUnavailable { precision: options.precision, reason: reason.to_owned() })
 }
 
 fn batch_word_pieces(device: Device) -> usize {

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use wikitok_store::ErrorKind;
 
 use crate::device::Device;
+use crate::precision::Precision;
 
 /// A failure to load the model or to embed with it.
 #[derive(Debug, thiserror::Error)]
@@ -79,6 +80,14 @@ pub enum EmbedError {
         /// What is missing.
         reason: String,
     },
+    /// The precision that was asked for cannot be had. There is no silent fallback to another.
+    #[error("precision `{precision}` is not available: {reason}")]
+    PrecisionUnavailable {
+        /// The precision.
+        precision: Precision,
+        /// What is missing.
+        reason: String,
+    },
     /// ONNX Runtime refused the model's graph.
     #[error("ONNX Runtime could not set up the model")]
     Session(
@@ -125,7 +134,8 @@ impl EmbedError {
             | Self::RuntimeMissing { .. }
             | Self::RuntimeLoad { .. }
             | Self::RuntimeConflict { .. }
-            | Self::DeviceUnavailable { .. } => ErrorKind::BadConfiguration,
+            | Self::DeviceUnavailable { .. }
+            | Self::PrecisionUnavailable { .. } => ErrorKind::BadConfiguration,
             // Memory that runs out during inference may be there on the next try, or on another worker.
             Self::ModelRead { .. } | Self::Inference { .. } | Self::Cancelled => ErrorKind::Retryable,
             Self::WordPieces { .. } => ErrorKind::BadInput,
@@ -151,6 +161,7 @@ impl EmbedError {
                 "use the library of `onnxruntime-gpu` with its CUDA and cuDNN on a machine with an NVIDIA \
                  driver, or ask for the device `cpu`"
             }
+            Self::PrecisionUnavailable { .. } => "ask for the precision `fp32`",
             _ => return None,
         };
         Some(hint.to_owned())

@@ -13,16 +13,27 @@
 //! Pooling is one product: `pooling` holds the weight of each piece, for the mean 1/n at the n pieces of a
 //! text, and 0 at its padding. Only the greatest value of each dimension is no sum: then `pooling` is added,
 //! far below 0 at the padding, and the greatest is taken.
+//!
+//! In fp16 all tensors between the inputs and the pooling are of 16 bits. On the processor
+//! `SkipLayerNormalization` is an operator of our own ([`crate::operators`]), and so in int8 are the products
+//! with weights; attention, which ONNX Runtime then cannot fuse with its product, is `MultiHeadAttention` on the
+//! product's three parts.
 
-use ort::editor::{Graph, Model, Node, ONNX_DOMAIN, Opset};
-use ort::operator::Attribute;
+use std::sync::Arc;
+
+use ort::operator::OperatorDomain;
 use ort::session::Session;
 use ort::session::builder::SessionBuilder;
-use ort::value::{Outlet, Shape, SymbolicDimensions, TensorElementType, ValueType};
 
+use crate::device::Device;
+use crate::embedder::EmbedderOptions;
 use crate::error::EmbedError;
 use crate::model::{Activation, Bert, Pooling};
-use crate::weights::{Weights, tensor};
+use crate::onnx::{Attribute, Dimension, Model, Type};
+use crate::operators::residual::Residual;
+use crate::operators::{self, ByRow, int8};
+use crate::precision::Precision;
+use crate::weights::Weights;
 
 /// Word piece ids, `[texts, word pieces]`, int32.
 pub(crate) const INPUT_IDS: &str = "input_ids";
@@ -34,44 +45,62 @@ pub(crate) const POOLING: &str = "pooling";
 /// The vector of each text, `[texts, 1, hidden]`.
 pub(crate) const POOLED: &str = "pooled";
 
-const MICROSOFT_DOMAIN: &str = "com.microsoft";
+/// ONNX's own domain, and the version whose operators are meant.
+const ONNX: (&str, u64) = ("", 17);
+/// The domain of the operators that ONNX Runtime has fused.
+const MICROSOFT: (&str, u64) = ("com.microsoft", 1);
 
 /// Builds the network and makes it ready to run.
 pub(crate) fn session(
     shape: &Bert,
     pooling: Pooling,
+    options: &EmbedderOptions,
     weights: &Weights,
-    options: &SessionBuilder,
+    builder: SessionBuilder,
 ) -> Result<Session, EmbedError> {
-    let mut network = Network { graph: Graph::new()?, shape, weights };
-    network.declare(pooling)?;
+    let model = Model::new(&[ONNX, MICROSOFT, (operators::DOMAIN, 1)]);
+    let precision = options.precision;
+    // Ours are for the processor, and in 32 bits.
+    let ours = options.device == Device::Cpu && precision != Precision::Fp16;
+    let mut network = Network { model, ours, operators: Vec::new(), shape, precision, weights };
+    network.declare(pooling);
     let mut hidden = network.embeddings()?;
     for layer in 0..shape.num_hidden_layers {
         hidden = network.layer(layer, &hidden)?;
     }
-    network.pool(pooling, &hidden)?;
-    let mut model = Model::new([Opset::new(ONNX_DOMAIN, 17)?, Opset::new(MICROSOFT_DOMAIN, 1)?])?;
-    model.set_graph(network.graph)?;
-    Ok(model.into_session(options)?)
+    network.pool(pooling, hidden);
+    let mut domain = OperatorDomain::new(operators::DOMAIN)?;
+    for (name, operator) in network.operators {
+        domain = operators::add(domain, &name, operator)?;
+    }
+    let mut builder = builder.with_operators(domain).map_err(ort::Error::from)?;
+    Ok(builder.commit_from_memory(&network.model.into_bytes())?)
 }
 
-/// The graph under construction. A tensor is named after the step that makes it.
+/// The network under construction. A tensor is named after the step that makes it.
 struct Network<'model> {
-    graph: Graph,
+    model: Model,
+    /// Whether operators of our own are used where they are faster.
+    ours: bool,
+    /// Operators of our own, by their names.
+    operators: Vec<(String, Arc<dyn ByRow>)>,
     shape: &'model Bert,
+    precision: Precision,
     weights: &'model Weights,
 }
 
 impl Network<'_> {
-    fn declare(&mut self, pooling: Pooling) -> ort::Result<()> {
-        let (int, float) = (TensorElementType::Int32, TensorElementType::Float32);
-        let hidden = self.shape.hidden_size as i64;
-        self.graph.set_inputs([
-            outlet(INPUT_IDS, int, &[-1, -1]),
-            outlet(ATTENTION_MASK, int, &[-1, -1]),
-            outlet(POOLING, float, if pooling == Pooling::Max { &[-1, -1, 1] } else { &[-1, 1, -1] }),
-        ])?;
-        self.graph.set_outputs([outlet(POOLED, float, &[-1, 1, hidden])])
+    fn declare(&mut self, pooling: Pooling) {
+        use Dimension::{Any, Fixed};
+        self.model.input(INPUT_IDS, Type::Int32, &[Any, Any]);
+        self.model.input(ATTENTION_MASK, Type::Int32, &[Any, Any]);
+        let of_max = pooling == Pooling::Max;
+        self.model.input(
+            POOLING,
+            Type::Float,
+            &if of_max { [Any, Any, Fixed(1)] } else { [Any, Fixed(1), Any] },
+        );
+        self.model.output(POOLED, Type::Float, &[Any, Fixed(1), Fixed(self.shape.hidden_size)]);
     }
 
     /// Adds up the embeddings of pieces, positions and segments, and normalises.
@@ -82,9 +111,8 @@ impl Network<'_> {
         let scale = self.copy("embeddings.LayerNorm.weight", &[hidden])?;
         let shift = self.copy("embeddings.LayerNorm.bias", &[hidden])?;
         let inputs = [INPUT_IDS, "", &words, &positions, "", &scale, &shift];
-        let epsilon = [("epsilon", self.shape.layer_norm_eps)];
         let outputs = ["embedded", "embedded.mask_index"];
-        self.node("EmbedLayerNormalization", "embeddings", &inputs, &outputs, &[], &epsilon)?;
+        self.fused("EmbedLayerNormalization", &inputs, &outputs, &[self.epsilon()]);
         Ok("embedded".to_owned())
     }
 
@@ -98,7 +126,7 @@ impl Network<'_> {
         for (at, value) in positions.iter_mut().enumerate() {
             *value += segments[at % hidden_size];
         }
-        self.constant("positions", &shape, &positions)
+        Ok(self.constant("positions", &shape, &positions))
     }
 
     /// One encoder layer, from `input` to the name of its output.
@@ -113,14 +141,34 @@ impl Network<'_> {
     fn attention(&mut self, prefix: &str, input: &str) -> Result<String, EmbedError> {
         let (weight, bias) = self.packed_attention(prefix)?;
         let output = format!("{prefix}.attention");
-        let heads = [("num_heads", self.shape.num_attention_heads as i64)];
-        let inputs = [input, &weight, &bias, ATTENTION_MASK];
-        self.node("Attention", &output, &inputs, &[&output], &heads, &[])?;
+        let bias = self.constant(&format!("{output}.bias"), &[bias.len()], &bias);
+        let heads = [("num_heads", Attribute::Integer(self.shape.num_attention_heads as i64))];
+        let shape = [self.shape.hidden_size, 3 * self.shape.hidden_size];
+        let packed = format!("{output}.packed");
+        if self.precision == Precision::Int8 {
+            self.product(&packed, input, shape, &weight);
+            let [query, key, value] = &self.split(&packed, ["query", "key", "value"]);
+            let inputs = [query, key, value, &bias, ATTENTION_MASK];
+            self.fused("MultiHeadAttention", &inputs, &[&output], &heads);
+        } else {
+            let weight = self.constant(&packed, &shape, &weight);
+            self.fused("Attention", &[input, &weight, &bias, ATTENTION_MASK], &[&output], &heads);
+        }
         Ok(output)
     }
 
+    /// Cuts the last dimension into equal parts of the size of a vector.
+    fn split<const PARTS: usize>(&mut self, input: &str, parts: [&str; PARTS]) -> [String; PARTS] {
+        let sizes = format!("{input}.sizes");
+        self.model.integers(&sizes, &[self.shape.hidden_size as i64; PARTS]);
+        let parts = parts.map(|part| format!("{input}.{part}"));
+        let outputs = parts.each_ref().map(String::as_str);
+        self.plain("Split", &[input, &sizes], &outputs, &[("axis", Attribute::Integer(2))]);
+        parts
+    }
+
     /// Query, key and value side by side: a matrix `[hidden, 3 · hidden]` and a bias `[3 · hidden]`.
-    fn packed_attention(&mut self, prefix: &str) -> Result<(String, String), EmbedError> {
+    fn packed_attention(&self, prefix: &str) -> Result<(Vec<f32>, Vec<f32>), EmbedError> {
         let hidden = self.shape.hidden_size;
         let (mut matrices, mut bias) = (Vec::new(), Vec::new());
         for part in ["query", "key", "value"] {
@@ -134,9 +182,7 @@ impl Network<'_> {
                 packed.extend_from_slice(&matrix[row * hidden..][..hidden]);
             }
         }
-        let weight = self.constant(&format!("{prefix}.attention.weight"), &[hidden, 3 * hidden], &packed)?;
-        let bias = self.constant(&format!("{prefix}.attention.bias"), &[3 * hidden], &bias)?;
-        Ok((weight, bias))
+        Ok((packed, bias))
     }
 
     /// The wide layer: linear, then GELU.
@@ -149,7 +195,7 @@ impl Network<'_> {
             Activation::Gelu => "BiasGelu",
             Activation::GeluTanh => "FastGelu",
         };
-        self.node(operator, &output, &[&product, &bias], &[&output], &[], &[])?;
+        self.fused(operator, &[&product, &bias], &[&output], &[]);
         Ok(output)
     }
 
@@ -158,67 +204,93 @@ impl Network<'_> {
         let hidden = self.shape.hidden_size;
         let inputs = if prefix.ends_with("attention.output") { hidden } else { self.shape.intermediate_size };
         let product = self.linear(&format!("{prefix}.dense"), input, [inputs, hidden])?;
-        let bias = self.copy(&format!("{prefix}.dense.bias"), &[hidden])?;
-        let scale = self.copy(&format!("{prefix}.LayerNorm.weight"), &[hidden])?;
-        let shift = self.copy(&format!("{prefix}.LayerNorm.bias"), &[hidden])?;
-        let inputs = [product.as_str(), skipped, &scale, &shift, &bias];
-        let epsilon = [("epsilon", self.shape.layer_norm_eps)];
-        self.node("SkipLayerNormalization", prefix, &inputs, &[prefix], &[], &epsilon)?;
+        let names =
+            ["dense.bias", "LayerNorm.weight", "LayerNorm.bias"].map(|name| format!("{prefix}.{name}"));
+        let [bias, scale, shift] = &names;
+        if self.ours {
+            let values = |name| self.weights.values(name, &[hidden]);
+            let (bias, scale, shift) = (values(bias)?, values(scale)?, values(shift)?);
+            let epsilon = self.shape.layer_norm_eps;
+            let operator = Residual { widths: [hidden; 2], bias, scale, shift, epsilon };
+            self.own(prefix, &[&product, skipped], Arc::new(operator));
+            return Ok(prefix.to_owned());
+        }
+        for name in &names {
+            self.copy(name, &[hidden])?;
+        }
+        let inputs = [product.as_str(), skipped, scale, shift, bias];
+        self.fused("SkipLayerNormalization", &inputs, &[prefix], &[self.epsilon()]);
         Ok(prefix.to_owned())
     }
 
     /// The product with a linear layer's matrix; its bias is added by the operator that follows.
     fn linear(&mut self, prefix: &str, input: &str, shape: [usize; 2]) -> Result<String, EmbedError> {
         let values = self.weights.transposed(&format!("{prefix}.weight"), shape)?;
-        let matrix = self.constant(&format!("{prefix}.matrix"), &shape, &values)?;
-        self.matmul(input, &matrix, prefix)?;
+        self.product(prefix, input, shape, &values);
         Ok(prefix.to_owned())
     }
 
-    fn matmul(&mut self, left: &str, right: &str, output: &str) -> ort::Result<()> {
-        let node = Node::new("MatMul", ONNX_DOMAIN, output, [left, right], [output], [])?;
-        self.graph.add_node(node)
+    /// The product with a matrix, under its name.
+    fn product(&mut self, name: &str, input: &str, shape: [usize; 2], values: &[f32]) {
+        if self.precision == Precision::Int8 {
+            self.own(name, &[input], Arc::new(int8::Matrix::new(values, shape)));
+        } else {
+            let matrix = self.constant(&format!("{name}.matrix"), &shape, values);
+            self.plain("MatMul", &[input, &matrix], &[name], &[]);
+        }
     }
 
-    fn pool(&mut self, pooling: Pooling, hidden: &str) -> ort::Result<()> {
-        if pooling != Pooling::Max {
-            return self.matmul(POOLING, hidden, POOLED);
+    fn pool(&mut self, pooling: Pooling, hidden: String) {
+        let hidden = self.widened(hidden);
+        if pooling == Pooling::Max {
+            self.plain("Add", &[&hidden, POOLING], &["masked"], &[]);
+            self.plain("ReduceMax", &["masked"], &[POOLED], &[("axes", Attribute::Integers(&[1]))]);
+        } else {
+            self.plain("MatMul", &[POOLING, &hidden], &[POOLED], &[]);
         }
-        self.graph.add_node(Node::new("Add", ONNX_DOMAIN, "masked", [hidden, POOLING], ["masked"], [])?)?;
-        let axis = Attribute::new("axes", &[1_i64][..])?;
-        self.graph.add_node(Node::new("ReduceMax", ONNX_DOMAIN, POOLED, ["masked"], [POOLED], [axis])?)
+    }
+
+    /// In 32 bits, in which sums over many pieces are computed.
+    fn widened(&mut self, input: String) -> String {
+        if self.precision != Precision::Fp16 {
+            return input;
+        }
+        let output = format!("{input}.widened");
+        self.plain("Cast", &[&input], &[&output], &[("to", Attribute::Integer(Type::Float as i64))]);
+        output
+    }
+
+    fn epsilon(&self) -> (&'static str, Attribute) {
+        ("epsilon", Attribute::Float(self.shape.layer_norm_eps))
     }
 
     /// Adds a tensor of the model as it is.
     fn copy(&mut self, name: &str, shape: &[usize]) -> Result<String, EmbedError> {
         let values = self.weights.values(name, shape)?;
-        self.constant(name, shape, &values)
+        Ok(self.constant(name, shape, &values))
     }
 
-    fn constant(&mut self, name: &str, shape: &[usize], values: &[f32]) -> Result<String, EmbedError> {
-        self.graph.add_initializer(name, tensor(shape, values)?, false)?;
-        Ok(name.to_owned())
+    fn constant(&mut self, name: &str, shape: &[usize], values: &[f32]) -> String {
+        match self.precision {
+            Precision::Fp16 => self.model.halves(name, shape, values),
+            Precision::Fp32 | Precision::Int8 => self.model.floats(name, shape, values),
+        }
+        name.to_owned()
+    }
+
+    /// Adds an operator of our own, under the name of its output.
+    fn own(&mut self, name: &str, inputs: &[&str], operator: Arc<dyn ByRow>) {
+        self.model.node((operators::DOMAIN, name), inputs, &[name], &[]);
+        self.operators.push((name.to_owned(), operator));
+    }
+
+    /// Adds an operator of ONNX's own.
+    fn plain(&mut self, operator: &str, inputs: &[&str], outputs: &[&str], attributes: &[(&str, Attribute)]) {
+        self.model.node((ONNX.0, operator), inputs, outputs, attributes);
     }
 
     /// Adds a fused operator.
-    fn node(
-        &mut self,
-        operator: &str,
-        name: &str,
-        inputs: &[&str],
-        outputs: &[&str],
-        integers: &[(&str, i64)],
-        floats: &[(&str, f32)],
-    ) -> ort::Result<()> {
-        let integers = integers.iter().map(|&(key, value)| Attribute::new(key, value));
-        let floats = floats.iter().map(|&(key, value)| Attribute::new(key, value));
-        let attributes = integers.chain(floats).collect::<ort::Result<Vec<_>>>()?;
-        self.graph.add_node(Node::new(operator, MICROSOFT_DOMAIN, name, inputs, outputs, attributes)?)
+    fn fused(&mut self, operator: &str, inputs: &[&str], outputs: &[&str], attributes: &[(&str, Attribute)]) {
+        self.model.node((MICROSOFT.0, operator), inputs, outputs, attributes);
     }
-}
-
-fn outlet(name: &str, ty: TensorElementType, shape: &[i64]) -> Outlet {
-    let dimension_symbols = SymbolicDimensions::empty(shape.len());
-    let shape = Shape::new(shape.iter().copied());
-    Outlet::new(name, ValueType::Tensor { ty, shape, dimension_symbols })
 }

@@ -10,13 +10,14 @@
 //! lies beside a text in its batch moves its vector by less than 1e-6. The number of threads changes no bit.
 //!
 //! ```no_run
-//! use wikitok_embed::{Device, Embedder, EmbedderOptions};
+//! use wikitok_embed::{Device, Embedder, EmbedderOptions, Precision};
 //!
 //! # fn main() -> Result<(), wikitok_embed::EmbedError> {
 //! let mut embedder = Embedder::load(&EmbedderOptions {
 //!     model_directory: ".wikitok/models/all-MiniLM-L6-v2".into(),
 //!     runtime_library: ".wikitok/lib/libonnxruntime.so".into(),
 //!     device: Device::Cpu,
+//!     precision: Precision::Fp32,
 //!     threads: 2,
 //! })?;
 //! let vectors = embedder.embed(&["Sofia is the capital of Bulgaria."], &mut |_done| true)?;
@@ -32,7 +33,10 @@ mod error;
 mod graph;
 mod model;
 mod network;
+mod onnx;
 mod onnx_file;
+mod operators;
+mod precision;
 mod runtime;
 mod weights;
 mod word_pieces;
@@ -41,3 +45,4 @@ pub use device::{Device, ParseDeviceError};
 pub use embedder::{Embedder, EmbedderOptions};
 pub use error::EmbedError;
 pub use model::{ALL_MINILM_L6_V2, KnownModel, ModelIdentity, Pooling, Prompts, inspect_model};
+pub use precision::{ParsePrecisionError, Precision};

@@ -6,10 +6,12 @@ use ort::session::builder::SessionBuilder;
 use ort::value::TensorRef;
 
 use crate::batch::Batch;
+use crate::embedder::EmbedderOptions;
 use crate::error::EmbedError;
 use crate::graph;
-use crate::model::{ModelFiles, NetworkFile, Pooling};
+use crate::model::{ModelFiles, NetworkFile, Pooling, require};
 use crate::onnx_file::OnnxFile;
+use crate::precision::Precision;
 use crate::weights::Weights;
 
 /// A network ready to run.
@@ -22,15 +24,24 @@ pub(crate) enum Network {
 
 impl Network {
     /// Builds the network, or loads the file that holds it.
-    pub(crate) fn load(files: &ModelFiles, options: &mut SessionBuilder) -> Result<Self, EmbedError> {
+    pub(crate) fn load(
+        files: &ModelFiles,
+        options: &EmbedderOptions,
+        mut builder: SessionBuilder,
+    ) -> Result<Self, EmbedError> {
         let pooling = files.identity.pooling;
         match &files.network {
             NetworkFile::Safetensors(path) => {
                 let weights = Weights::open(path)?;
-                let session = graph::session(&files.bert, pooling, &weights, options)?;
+                let session = graph::session(&files.bert, pooling, options, &weights, builder)?;
                 Ok(Self::Built(Built { session, pooling }))
             }
-            NetworkFile::Onnx(path) => Ok(Self::File(OnnxFile::load(path, pooling, options)?)),
+            NetworkFile::Onnx(path) => {
+                let precision = options.precision;
+                let own = precision == Precision::Fp32;
+                require(path, "precision", "that of the file", own, &format!("{precision}"))?;
+                Ok(Self::File(OnnxFile::load(path, pooling, &mut builder)?))
+            }
         }
     }
 

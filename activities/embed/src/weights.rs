@@ -5,8 +5,6 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use half::{bf16, f16};
-use ort::memory::Allocator;
-use ort::value::Tensor;
 use safetensors::Dtype;
 use safetensors::tensor::{Metadata, TensorInfo};
 
@@ -110,11 +108,4 @@ fn decode(dtype: Dtype, bytes: &[u8]) -> Option<Vec<f32>> {
         Dtype::BF16 => Some(halves().map(|bytes| bf16::from_le_bytes(bytes).to_f32()).collect()),
         _ => None,
     }
-}
-
-/// A tensor in memory of ONNX Runtime's own, which is what the graph editor takes.
-pub(crate) fn tensor(shape: &[usize], values: &[f32]) -> ort::Result<Tensor<f32>> {
-    let mut tensor = Tensor::new(&Allocator::default(), shape)?;
-    tensor.extract_tensor_mut().1.copy_from_slice(values);
-    Ok(tensor)
 }

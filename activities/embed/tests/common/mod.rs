@@ -10,7 +10,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use ndarray::{Array2, ArrayView2};
-use wikitok_embed::{Device, EmbedError, Embedder, EmbedderOptions};
+use wikitok_embed::{Device, EmbedError, Embedder, EmbedderOptions, Precision};
 
 /// What `tools/fetch` fetched.
 pub(crate) fn home() -> PathBuf {
@@ -30,6 +30,7 @@ pub(crate) fn options() -> EmbedderOptions {
         model_directory: home().join("models/all-MiniLM-L6-v2"),
         runtime_library: home().join("lib/libonnxruntime.so"),
         device: Device::Cpu,
+        precision: Precision::Fp32,
         threads: 2,
     }
 }
