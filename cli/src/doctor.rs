@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use serde::Serialize;
-use wikitok_embed::{Embedder, EmbedderOptions};
+use wikitok_embed::{Embedder, EmbedderOptions, Precision};
 use wikitok_store::Location;
 use wikitok_worker::{Connector, Queue, home};
 
@@ -113,8 +113,13 @@ fn check_model(directory: &Path) -> anyhow::Result<String> {
 }
 
 fn check_inference(model_directory: PathBuf, device: wikitok_embed::Device) -> anyhow::Result<String> {
-    let options =
-        EmbedderOptions { model_directory, runtime_library: home::onnxruntime(), device, threads: 1 };
+    let options = EmbedderOptions {
+        model_directory,
+        runtime_library: home::onnxruntime(),
+        device,
+        threads: 1,
+        precision: Precision::Fp32,
+    };
     Embedder::load(&options)?;
     Ok(format!("{} on `{device}`", options.runtime_library.display()))
 }

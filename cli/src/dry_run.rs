@@ -15,7 +15,7 @@ use wikitok_activities::plan;
 use wikitok_dump::{
     ByteRange, Compression, LocationObject, RangeInput, RangeLimits, RangePlan, ReadAt, Record, Snapshot,
 };
-use wikitok_embed::{Embedder, EmbedderOptions};
+use wikitok_embed::{Embedder, EmbedderOptions, Precision};
 use wikitok_publish::{TokenPartOptions, TokenPartWriter, TokenRow};
 use wikitok_store::Location;
 use wikitok_tokenize::Tokenizer;
@@ -232,7 +232,8 @@ impl Sample {
 fn embed_seconds(texts: &[String], device: wikitok_embed::Device) -> Result<f64, String> {
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     let (model_directory, runtime_library) = (home::model(), home::onnxruntime());
-    let options = EmbedderOptions { model_directory, runtime_library, device, threads };
+    let options =
+        EmbedderOptions { model_directory, runtime_library, device, threads, precision: Precision::Fp32 };
     let mut embedder = Embedder::load(&options).map_err(|error| error.to_string())?;
     let began = Instant::now();
     embedder.embed(texts, &mut |_| true).map_err(|error| error.to_string())?;

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use serde::Serialize;
-use wikitok_embed::{ALL_MINILM_L6_V2, Device, Embedder, EmbedderOptions, ModelIdentity};
+use wikitok_embed::{ALL_MINILM_L6_V2, Device, Embedder, EmbedderOptions, ModelIdentity, Precision};
 use wikitok_store::Location;
 use wikitok_worker::home;
 use wikitok_workflows::contract::{Configuration, Embedding};
@@ -86,6 +86,7 @@ impl Query {
             runtime_library: home::onnxruntime(),
             device: Device::Cpu,
             threads: 1,
+            precision: Precision::Fp32,
         })?;
         if let Some(made_with) = made_with {
             check_model(embedder.identity(), made_with)?;

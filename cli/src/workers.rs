@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
-use wikitok_embed::{Device, EmbedderOptions};
+use wikitok_embed::{Device, EmbedderOptions, Precision};
 use wikitok_worker::{Connector, Queue, WorkerConfig, Workers, home};
 
 /// Work in progress may finish for this long once the command ends; what is cut off was committed or will be
@@ -27,6 +27,7 @@ pub(crate) async fn prepare(
             runtime_library: home::onnxruntime(),
             device,
             threads: cores,
+            precision: Precision::Fp32,
         },
         grace: GRACE,
     };

@@ -92,6 +92,7 @@ fn config(arguments: &Arguments) -> WorkerConfig {
             runtime_library: wikitok_worker::home::onnxruntime(),
             device: arguments.device,
             threads: arguments.threads.unwrap_or(cores),
+            precision: wikitok_embed::Precision::Fp32,
         },
         grace: Duration::from_secs(arguments.grace),
     }
