@@ -2,8 +2,11 @@
 
 use sha2::{Digest, Sha256};
 use temporalio_sdk::activities::ActivityError;
-use wikitok_publish::{FileEntry, PublishError, TokensManifest, hexadecimal};
+#[cfg(feature = "cpu")]
+use wikitok_publish::TokensManifest;
+use wikitok_publish::{FileEntry, PublishError, hexadecimal};
 use wikitok_store::{Location, StoreError};
+#[cfg(feature = "cpu")]
 use wikitok_workflows::contract::Run;
 
 use crate::failure::failure;
