@@ -58,12 +58,11 @@ impl Pieces {
         if let Some(other) = other {
             abort(&*uploads, &target, other.upload).await?;
         }
-        let note = match kept {
-            Some(note) => note,
-            None => {
-                let upload = uploads.create_multipart(&target).await?;
-                Note { origin: origin.to_owned(), upload, piece_bytes, pieces: Vec::new() }
-            }
+        let note = if let Some(note) = kept {
+            note
+        } else {
+            let upload = uploads.create_multipart(&target).await?;
+            Note { origin: origin.to_owned(), upload, piece_bytes, pieces: Vec::new() }
         };
         let pieces = Self { store, uploads, target, note, wanted, rest: BytesMut::new() };
         pieces.write().await?;
