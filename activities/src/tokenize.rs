@@ -340,13 +340,13 @@ impl Part {
         Ok(ControlFlow::Continue(()))
     }
 
-    fn take(&mut self, tokenized: Tokenized, tokenizer: &Tokenizer, pulse: &Pulse) -> Result<(), PartError> {
+    fn take(&mut self, made: Tokenized, tokenizer: &Tokenizer, pulse: &Pulse) -> Result<(), PartError> {
         self.counts.documents += 1;
         pulse.beat(self.counts.documents);
-        match tokenized.record {
+        match made.record {
             Record::Article(article) => {
-                let _alone = tokenized.ids.is_none().then(|| wait_for_giants(pulse));
-                let ids = tokenized.ids.unwrap_or_else(|| encode(&article.text, tokenizer, pulse));
+                let _alone = made.ids.is_none().then(|| wait_for_giants(pulse));
+                let ids = made.ids.unwrap_or_else(|| encode(&article.text, tokenizer, pulse));
                 self.take_article(article, ids)?;
             }
             Record::Filtered(reason) => {
