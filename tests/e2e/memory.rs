@@ -31,7 +31,7 @@ fn prose(bytes: usize) -> String {
     while text.len() < bytes {
         random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         text.push_str(WORDS[(random >> 61) as usize]);
-        text.push_str(if (random >> 56) % 16 == 0 { ".\n" } else { " " });
+        text.push_str(if (random >> 56).is_multiple_of(16) { ".\n" } else { " " });
     }
     text
 }
