@@ -82,7 +82,7 @@ fn tokenize_and_write(shard: &Bytes, tokenizer: &Tokenizer) -> Work {
     let mut part = TokenPartWriter::new(TokenPartOptions::default()).unwrap();
     let work = records(shard, |article| {
         let tokens = tokenizer.encode_ordinary(&article.text).unwrap();
-        part.push(&row(article, tokens)).unwrap();
+        part.push(row(article, tokens)).unwrap();
     });
     black_box(part.finish().unwrap());
     work
@@ -108,7 +108,7 @@ fn parse(shards: &[Bytes]) -> Sample {
 fn write(rows: &[TokenRow], bytes: u64) -> Work {
     let mut part = TokenPartWriter::new(TokenPartOptions::default()).unwrap();
     for row in rows {
-        part.push(row).unwrap();
+        part.push(row.clone()).unwrap();
     }
     black_box(part.finish().unwrap());
     Work { bytes, articles: rows.len() as u64 }
