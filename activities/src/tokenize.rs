@@ -279,9 +279,9 @@ fn encode(text: &str, tokenizer: &Tokenizer, pulse: &Pulse) -> Result<Vec<u32>, 
     for stretch in tokenizer.stretches(text) {
         let stretch = stretch?;
         if ids.is_empty() {
-            ids = stretch
+            ids = stretch;
         } else {
-            ids.extend(stretch)
+            ids.extend(stretch);
         }
         if !pulse.tick() || ids.len() > MOST_TOKENS {
             break;

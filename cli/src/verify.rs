@@ -18,7 +18,7 @@ use crate::output::{self, printable, thousands};
 struct Report {
     whole: bool,
     #[serde(flatten)]
-    report: VerifyReport,
+    found: VerifyReport,
     /// Articles whose ids were compared with those of `tiktoken-rs`.
     #[serde(skip_serializing_if = "Option::is_none")]
     sampled: Option<u64>,
@@ -26,15 +26,15 @@ struct Report {
 
 pub(crate) async fn run(uri: &str, articles: Option<u64>, format: Format) -> anyhow::Result<ExitCode> {
     let location = Location::open(uri).context("cannot open the output")?;
-    let mut report = wikitok_publish::verify(&location).await?;
+    let mut found = wikitok_publish::verify(&location).await?;
     let mut sampled = None;
     // Of an output that is not whole there may be nothing to take a sample of.
-    if let Some(articles) = articles.filter(|_| report.is_whole()) {
+    if let Some(articles) = articles.filter(|_| found.is_whole()) {
         let sample = sample(&location, articles).await?;
-        report.problems.extend(sample.problems);
+        found.problems.extend(sample.problems);
         sampled = Some(sample.articles);
     }
-    let report = Report { whole: report.is_whole(), report, sampled };
+    let report = Report { whole: found.is_whole(), found, sampled };
     output::show(format, &report, text)?;
     Ok(if report.whole { ExitCode::SUCCESS } else { ExitCode::from(error::FAILED) })
 }
@@ -60,8 +60,8 @@ fn compare(reference: &Reference, article: &SampledArticle) -> Option<String> {
 }
 
 fn text(report: &Report) -> String {
-    let totals = &report.report.totals;
-    let problems = report.report.problems.iter();
+    let totals = &report.found.totals;
+    let problems = report.found.problems.iter();
     let problems =
         problems.map(|found| format!("✖ {}: {}", printable(&found.key), printable(&found.problem)));
     let verdict = if report.whole { "✔ whole" } else { "✖ not whole" };

@@ -10,7 +10,7 @@ use wikitok_dump::{
 
 /// The first byte says what is done with the others: taken as a file, or compressed to one first, so that
 /// what is inside of blocks is reached, too.
-pub fn check(data: &[u8]) {
+pub(crate) fn check(data: &[u8]) {
     let Some((&how, data)) = data.split_first() else { return };
     let file = if how & 1 == 0 { data.to_vec() } else { compress(data, u32::from(how >> 1) % 9 + 1) };
     let ours = decompress(&file);

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use wikitok_dump::{Checkpoint, RangeInput, RangeLimits, open_range};
 
 /// The bytes are a checkpoint as it lies in storage.
-pub fn check(data: &[u8]) {
+pub(crate) fn check(data: &[u8]) {
     let Ok(start) = Checkpoint::from_bytes(data) else { return };
     let again = Checkpoint::from_bytes(&start.to_bytes()).expect("what was decoded can be encoded");
     assert_eq!(again.compressed_offset(), start.compressed_offset());

@@ -11,7 +11,7 @@ use wikitok_dump::{Checkpoint, DumpError, RangeBytes, RangeInput, RangeLimits, R
 const MOST_BYTES: usize = 16 << 20;
 
 /// The first byte says what is done with the others: inflated as they are, or compressed and read in ranges.
-pub fn check(data: &[u8]) {
+pub(crate) fn check(data: &[u8]) {
     let Some((&how, data)) = data.split_first() else { return };
     if how & 1 == 0 {
         inflates_like_zlib(data);

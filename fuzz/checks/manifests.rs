@@ -5,7 +5,7 @@ use serde::de::DeserializeOwned;
 use wikitok_publish::{RunManifest, ShardManifest, TokensManifest, VectorsManifest};
 
 /// The bytes are a manifest of any kind.
-pub fn check(data: &[u8]) {
+pub(crate) fn check(data: &[u8]) {
     survives::<TokensManifest>(data);
     survives::<VectorsManifest>(data);
     survives::<ShardManifest>(data);

@@ -8,7 +8,7 @@ use serde_json::Value;
 use wikitok_dump::{BadReason, RangeInput, RangeLimits, RangeReader, Record, open_range};
 
 /// The bytes are the content of a shard.
-pub fn check(data: &[u8]) {
+pub(crate) fn check(data: &[u8]) {
     let mut records = Vec::new();
     let mut reader = open(data);
     while let Some(record) = reader.next().expect("the shard is whole") {

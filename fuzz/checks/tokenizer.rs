@@ -12,7 +12,7 @@ fn load(encoding: Encoding) -> Tokenizer {
 }
 
 /// The bytes are text, as far as they are.
-pub fn check(data: &[u8]) {
+pub(crate) fn check(data: &[u8]) {
     let text = String::from_utf8_lossy(data);
     let pairs =
         [(&*CL100K, tiktoken_rs::cl100k_base_singleton()), (&*O200K, tiktoken_rs::o200k_base_singleton())];
