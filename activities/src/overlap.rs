@@ -46,6 +46,7 @@ pub(crate) fn in_order<I: Send, O: Send, E: Send>(
             if consume(made?)?.is_break() {
                 break;
             }
+            line.let_go();
         }
         Ok(())
     })
@@ -90,6 +91,10 @@ impl<I, O, E> Line<I, O, E> {
 
     fn produce_all(&self, produce: &mut impl FnMut() -> Result<Option<(I, usize)>, E>) {
         loop {
+            // What is too much is not even read ahead: the next thing may be as large.
+            if self.wait_until(|state| state.ended || state.bytes() < self.max_bytes).ended {
+                return;
+            }
             let produced = produce().transpose();
             let bytes = match &produced {
                 Some(Ok((_, bytes))) => *bytes,
@@ -130,10 +135,13 @@ impl<I, O, E> Line<I, O, E> {
         let number = state.next_consumed;
         let made = state.made.remove(&number)?;
         state.next_consumed += 1;
-        state.sizes.pop_front();
-        drop(state);
-        self.changed.notify_all();
         Some(made)
+    }
+
+    /// Makes room once what was taken is consumed.
+    fn let_go(&self) {
+        self.lock().sizes.pop_front();
+        self.changed.notify_all();
     }
 
     fn wait_until(&self, holds: impl Fn(&State<I, O, E>) -> bool) -> MutexGuard<'_, State<I, O, E>> {
@@ -152,8 +160,13 @@ impl<I, O, E> Line<I, O, E> {
 }
 
 impl<I, O, E> State<I, O, E> {
+    /// What is not consumed yet.
+    fn bytes(&self) -> usize {
+        self.sizes.iter().sum()
+    }
+
     fn has_room(&self, bytes: usize, max_bytes: usize) -> bool {
-        self.sizes.is_empty() || self.sizes.iter().sum::<usize>() + bytes <= max_bytes
+        self.sizes.is_empty() || self.bytes() + bytes <= max_bytes
     }
 
     fn put(&mut self, produced: Option<Result<(I, usize), E>>, bytes: usize) {
@@ -254,8 +267,27 @@ mod tests {
             Ok(ControlFlow::Continue(()))
         })
         .unwrap();
-        // What is consumed has made room a moment before we count it out.
         assert!((4..=LIMITS.bytes + 4).contains(&most.into_inner()));
+    }
+
+    #[test]
+    fn beside_what_is_too_much_nothing_is_held() {
+        let produced = AtomicUsize::new(0);
+        let mut next = numbers(200, 11);
+        let produce = || {
+            let next = next();
+            produced.fetch_add(1, Ordering::SeqCst);
+            next
+        };
+        let mut consumed = 0;
+        in_order(LIMITS, produce, square, |_| {
+            consumed += 1;
+            thread::yield_now();
+            assert_eq!(produced.load(Ordering::SeqCst), consumed);
+            Ok(ControlFlow::Continue(()))
+        })
+        .unwrap();
+        assert_eq!(consumed, 200);
     }
 
     #[test]

@@ -136,9 +136,9 @@ async fn missing_worker(temporal: &Temporal, progress: &DumpProgress) -> Option<
         return None;
     }
     for queue in Queue::ALL {
-        // The GPU queue matters once there is something to embed, or the run itself looked for a worker of it.
-        let looked_for = progress.without_worker.iter().any(|name| name == queue.task_queue());
-        let matters = queue != Queue::Gpu || looked_for || progress.counts.articles > progress.counts.vectors;
+        // Whether a run makes vectors, it knows itself.
+        let missed = progress.without_worker.iter().any(|name| name == queue.task_queue());
+        let matters = queue != Queue::Gpu || missed;
         if matters && temporal.pollers(queue).await.is_ok_and(|pollers| pollers == 0) {
             return Some(queue);
         }
