@@ -19,6 +19,8 @@ mod digest;
 #[cfg(feature = "gpu")]
 mod gpu;
 #[cfg(feature = "cpu")]
+mod mirror;
+#[cfg(feature = "cpu")]
 pub mod plan;
 #[cfg(feature = "cpu")]
 mod range;
@@ -28,6 +30,6 @@ mod seal;
 mod tokenize;
 
 #[cfg(feature = "cpu")]
-pub use cpu::CpuActivities;
+pub use cpu::{CpuActivities, MirrorActivities};
 #[cfg(feature = "gpu")]
 pub use gpu::GpuActivities;

@@ -73,7 +73,7 @@ impl Classified for PartError {
         }
     }
 
-    fn retry_after(&self) -> Option<std::time::Duration> {
+    fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::Dump(error) => error.retry_after(),
             _ => None,

@@ -197,7 +197,7 @@ impl Temporal {
     pub(crate) async fn pollers(&self, queue: Queue) -> anyhow::Result<usize> {
         let kind = match queue {
             Queue::Workflow => TaskQueueType::Workflow,
-            Queue::Cpu | Queue::Gpu => TaskQueueType::Activity,
+            Queue::Cpu | Queue::Gpu | Queue::Mirror => TaskQueueType::Activity,
         };
         let request = DescribeTaskQueueRequest {
             namespace: self.namespace.clone(),

@@ -14,6 +14,7 @@ mod preflight;
 mod report;
 mod search;
 mod server;
+mod snapshots;
 mod start;
 mod verify;
 mod watch;
@@ -48,6 +49,7 @@ async fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         Command::Cancel { run } => watch::cancel(run, profile, format).await,
         Command::Verify { output, sample } => verify::run(output, *sample, format).await,
         Command::Search(search) => search::run(search, format).await,
+        Command::Snapshots(snapshots) => snapshots::run(snapshots, format).await,
         Command::Doctor(doctor) => doctor::run(doctor, profile, format).await,
         Command::Dev(dev) => dev::run(dev).await,
     }

@@ -2,9 +2,9 @@
 
 use anyhow::Context;
 use wikitok_activities::plan;
-use wikitok_dump::Snapshot;
+use wikitok_dump::{Snapshot, SnapshotQuery};
 use wikitok_store::Location;
-use wikitok_workflows::contract::Run;
+use wikitok_workflows::contract::{Configuration, Run};
 
 use crate::arguments::StartArguments;
 use crate::configuration;
@@ -20,12 +20,14 @@ pub(crate) struct Planned {
 
 /// Finds the snapshot, opens the output, and shows that neither stands in the way of the run.
 pub(crate) async fn check(arguments: &StartArguments) -> anyhow::Result<Planned> {
-    let source = Location::open(&arguments.source).context("cannot use --source")?;
+    let source = arguments.source.open().context("cannot use --source")?;
+    let mirror = open_mirror(arguments, &source).await?;
     let configuration = configuration::configuration(arguments)?;
-    let snapshot = plan::resolve(&source, &arguments.dump, &configuration).await?;
+    let snapshot = resolve(&source, mirror.as_ref(), &arguments.dump, &configuration).await?;
     let output = Location::create(&arguments.output).await.context("cannot use --output")?;
     output.check_writable().await.context("cannot use --output")?;
-    let (run, id) = configuration::run(arguments, configuration, &snapshot, source.uri(), output.uri());
+    let (run, id) =
+        configuration::run(arguments, configuration, &snapshot, source.uri(), mirror.as_ref(), output.uri());
     let before = wikitok_publish::read_owner(&output).await?;
     if let Some(reason) = before.and_then(|before| plan::conflict(&before, &run)) {
         let message = format!("the output `{}` belongs to another run: {reason}", output.uri());
@@ -35,4 +37,45 @@ pub(crate) async fn check(arguments: &StartArguments) -> anyhow::Result<Planned>
         wikitok_embed::inspect_model(&wikitok_worker::home::model())?;
     }
     Ok(Planned { run, id, snapshot, output })
+}
+
+/// Opens the mirror that is asked for, which the public server may not be read without.
+async fn open_mirror(arguments: &StartArguments, source: &Location) -> anyhow::Result<Option<Location>> {
+    let Some(uri) = &arguments.mirror else {
+        if !wikitok_store::is_public_server(source.uri()) {
+            return Ok(None);
+        }
+        let message = format!("`{}` is read once, into a mirror, and not by every worker", source.uri());
+        let hint = "add --mirror with a directory or bucket of yours, which has room for the dump";
+        return Err(Hinted::new(message, hint).into());
+    };
+    let mirror = Location::create(uri).await.context("cannot use --mirror")?;
+    mirror.check_writable().await.context("cannot use --mirror")?;
+    if mirror.uri() == source.uri() {
+        let message = format!("`{}` cannot be copied into itself", source.uri());
+        return Err(Hinted::new(message, "leave --mirror out: it is read as a --source").into());
+    }
+    Ok(Some(mirror))
+}
+
+/// The snapshot at the source, or in the mirror: a date that is complete there needs no source any more, and one
+/// that the source does not have any more may be there still.
+async fn resolve(
+    source: &Location,
+    mirror: Option<&Location>,
+    query: &SnapshotQuery,
+    configuration: &Configuration,
+) -> anyhow::Result<Snapshot> {
+    let Some(mirror) = mirror else { return Ok(plan::resolve(source, query, configuration).await?) };
+    if query.is_exact()
+        && let Ok(snapshot) = plan::resolve(mirror, query, configuration).await
+    {
+        return Ok(snapshot);
+    }
+    match plan::resolve(source, query, configuration).await {
+        Err(absent) if absent.is_absence() => {
+            plan::resolve(mirror, query, configuration).await.map_err(|_| absent.into())
+        }
+        found => Ok(found?),
+    }
 }

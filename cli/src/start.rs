@@ -119,6 +119,7 @@ async fn on_server(
     let connector = Connector::local(&server.address())?;
     let mut queues = vec![Queue::Workflow, Queue::Cpu];
     queues.extend((!arguments.no_embed).then_some(Queue::Gpu));
+    queues.extend(arguments.mirror.is_some().then_some(Queue::Mirror));
     let ready = workers::prepare(&connector, &queues, arguments.device).await?;
     let temporal = Temporal::connect(&connector, Some(server.ui())).await?;
     let watching = async {

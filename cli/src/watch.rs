@@ -111,8 +111,12 @@ async fn missing_worker(temporal: &Temporal, progress: &DumpProgress) -> Option<
         return None;
     }
     for queue in Queue::ALL {
-        // The GPU queue matters once there is something to embed.
-        let matters = queue != Queue::Gpu || progress.counts.articles > progress.counts.vectors;
+        // The GPU queue matters once there is something to embed, that of the mirror while there is to copy.
+        let matters = match queue {
+            Queue::Workflow | Queue::Cpu => true,
+            Queue::Gpu => progress.counts.articles > progress.counts.vectors,
+            Queue::Mirror => progress.copying > 0,
+        };
         if matters && temporal.pollers(queue).await.is_ok_and(|pollers| pollers == 0) {
             return Some(queue);
         }
