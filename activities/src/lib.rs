@@ -19,6 +19,8 @@ mod digest;
 #[cfg(feature = "gpu")]
 mod gpu;
 #[cfg(feature = "cpu")]
+mod mirror;
+#[cfg(feature = "cpu")]
 mod overlap;
 #[cfg(feature = "cpu")]
 pub mod plan;
@@ -31,6 +33,6 @@ mod seal;
 mod tokenize;
 
 #[cfg(feature = "cpu")]
-pub use cpu::CpuActivities;
+pub use cpu::{CpuActivities, MirrorActivities};
 #[cfg(feature = "gpu")]
 pub use gpu::GpuActivities;

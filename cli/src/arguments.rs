@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use wikitok_dump::{ShardSelection, SnapshotQuery};
 use wikitok_embed::Device;
+use wikitok_store::{Access, Location, StoreError};
 use wikitok_tokenize::Encoding;
 use wikitok_worker::environment;
 use wikitok_workflows::contract::{Bound, MOST_SHARDS_IN_FLIGHT};
@@ -126,6 +127,9 @@ pub(crate) enum Command {
     /// Find the articles nearest in meaning to some words.
     #[command(after_help = "Example:\n  wikitok-cli search ./out \"how do volcanoes form\" -k 5")]
     Search(SearchArguments),
+    /// List the snapshots at a source: wiki, date, layout, shards, bytes, and whether all is there.
+    #[command(after_help = "Example:\n  wikitok-cli snapshots --source ./dumps --wiki enwiki")]
+    Snapshots(SnapshotsArguments),
     /// Check everything that a run needs, and say what is missing.
     #[command(after_help = "Example:\n  wikitok-cli doctor --source ./dumps --output ./out")]
     Doctor(DoctorArguments),
@@ -141,6 +145,38 @@ const START_EXAMPLES: &str = "Examples:
   wikitok-cli start --dump enwiki-2026 --source /mirror/other --output ./try --shards 0-3 --dry-run
   wikitok-cli start --dump simplewiki-latest --source ./dumps --output ./try --limit 100 --local --watch";
 
+/// Where dumps lie, and who asks for them.
+#[derive(Args, Debug)]
+pub(crate) struct SourceArguments {
+    /// Where the dumps lie: a directory, `s3://`, `gs://`, `az://` or `https://` with upstream's `other/` tree, or
+    /// with one of its `cirrus_search_index` and `cirrussearch` directories.
+    #[arg(long = "source", value_name = "URI", default_value = PUBLIC_SERVER)]
+    pub(crate) uri: String,
+    /// An e-mail address or a URL at which the operators of a web server reach you. The public server asks for it.
+    #[arg(long, env = environment::CONTACT)]
+    pub(crate) contact: Option<String>,
+}
+
+impl SourceArguments {
+    pub(crate) fn open(&self) -> Result<Location, StoreError> {
+        let access = Access::from_environment().with_contact(self.contact.clone());
+        Location::open_with(&self.uri, access)
+    }
+}
+
+/// Where Wikimedia publishes dumps.
+const PUBLIC_SERVER: &str = "https://dumps.wikimedia.org";
+
+/// Arguments of `snapshots`.
+#[derive(Args, Debug)]
+pub(crate) struct SnapshotsArguments {
+    #[command(flatten)]
+    pub(crate) source: SourceArguments,
+    /// Only this wiki, e.g. `enwiki`. Without it, every wiki is looked into, which are a thousand upstream.
+    #[arg(long)]
+    pub(crate) wiki: Option<String>,
+}
+
 /// Arguments of `start`.
 #[derive(Args, Debug)]
 #[allow(clippy::struct_excessive_bools, reason = "each is a flag")]
@@ -149,12 +185,15 @@ pub(crate) struct StartArguments {
     /// complete one that matches.
     #[arg(long, value_parser = snapshot_query)]
     pub(crate) dump: SnapshotQuery,
-    /// Where the dumps lie: a directory with upstream's `other/` tree, or one of its `cirrus_search_index` and
-    /// `cirrussearch` directories.
-    #[arg(long)]
-    pub(crate) source: String,
-    /// Where the output goes: a directory of its own for each run. Made if it is not there.
-    #[arg(long)]
+    #[command(flatten)]
+    pub(crate) source: SourceArguments,
+    /// Where the dumps are copied to before they are read: a directory or a bucket, laid out as upstream has them.
+    /// What is there already is not copied again. Needed with the public server.
+    #[arg(long, value_name = "URI")]
+    pub(crate) mirror: Option<String>,
+    /// Where the output goes: a directory (made if it is not there) or `s3://`, `gs://` or `az://` with a prefix,
+    /// of its own for each run.
+    #[arg(long, value_name = "URI")]
     pub(crate) output: String,
     /// Tokenizer encoding: `cl100k_base` or `o200k_base`.
     #[arg(long, default_value_t = Encoding::default(), value_parser = encoding)]
@@ -277,9 +316,15 @@ pub(crate) struct SearchArguments {
 /// Arguments of `doctor`.
 #[derive(Args, Debug)]
 pub(crate) struct DoctorArguments {
-    /// A source to check.
-    #[arg(long)]
+    /// A source to check: a directory, a bucket or a web server.
+    #[arg(long, value_name = "URI")]
     pub(crate) source: Option<String>,
+    /// With a web server, the address at which its operators reach you.
+    #[arg(long, env = environment::CONTACT)]
+    pub(crate) contact: Option<String>,
+    /// A mirror to check, and the queue that copies into it.
+    #[arg(long, value_name = "URI")]
+    pub(crate) mirror: Option<String>,
     /// An output to check.
     #[arg(long)]
     pub(crate) output: Option<String>,

@@ -267,7 +267,7 @@ impl Temporal {
     pub(crate) async fn pollers(&self, queue: Queue) -> anyhow::Result<usize> {
         let kind = match queue {
             Queue::Workflow => TaskQueueType::Workflow,
-            Queue::Cpu | Queue::Gpu => TaskQueueType::Activity,
+            Queue::Cpu | Queue::Gpu | Queue::Mirror => TaskQueueType::Activity,
         };
         Ok(wikitok_activities::queues::pollers(&self.client, queue.task_queue(), kind).await?)
     }

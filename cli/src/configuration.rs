@@ -4,6 +4,7 @@ use serde_json::json;
 use sha2::{Digest, Sha256};
 use wikitok_activities::plan;
 use wikitok_dump::Snapshot;
+use wikitok_store::Location;
 use wikitok_workflows::contract::{Bounds, Configuration, Embedding, Pace, Run};
 use wikitok_workflows::names;
 
@@ -54,6 +55,7 @@ pub(crate) fn run(
     configuration: Configuration,
     snapshot: &Snapshot,
     source: &str,
+    mirror: Option<&Location>,
     output: &str,
 ) -> (Run, String) {
     let tokens_fingerprint = tokens_fingerprint(&configuration);
@@ -78,11 +80,14 @@ pub(crate) fn run(
             max_quarantined: arguments.max_quarantined,
             max_failed_shards: arguments.max_failed_shards,
         },
-        mirror: None,
-        contact: None,
+        mirror: mirror.map(|mirror| mirror.uri().to_owned()),
+        contact: arguments.source.contact.clone(),
     };
-    let fingerprint =
-        digest(&json!([run.layout, run.source, run.output, run.tokens_fingerprint, run.vectors_fingerprint]));
+    let mut identity =
+        vec![json!(run.layout), json!(run.source), json!(run.output), json!(run.tokens_fingerprint)];
+    identity.push(json!(run.vectors_fingerprint));
+    identity.extend(run.mirror.as_ref().map(|mirror| json!(["mirror", mirror])));
+    let fingerprint = digest(&json!(identity));
     let id = names::run_id(&run.snapshot, &fingerprint);
     (run, id)
 }

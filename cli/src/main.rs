@@ -19,6 +19,7 @@ mod report;
 mod retry;
 mod search;
 mod server;
+mod snapshots;
 mod start;
 mod verify;
 mod watch;
@@ -60,6 +61,7 @@ async fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         Command::Retry { run, watch } => retry::run(run, *watch, profile, format).await,
         Command::Verify { output, sample } => verify::run(output, *sample, format).await,
         Command::Search(search) => search::run(search, format).await,
+        Command::Snapshots(snapshots) => snapshots::run(snapshots, format).await,
         Command::Doctor(doctor) => doctor::run(doctor, profile, format).await,
         Command::Dev(dev) => dev::run(dev).await,
     }

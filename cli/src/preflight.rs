@@ -2,7 +2,7 @@
 
 use anyhow::Context;
 use wikitok_activities::plan;
-use wikitok_dump::Snapshot;
+use wikitok_dump::{Snapshot, SnapshotQuery};
 use wikitok_store::{Location, StoreError};
 use wikitok_workflows::contract::{Configuration, Embedding, Run};
 
@@ -28,10 +28,13 @@ pub(crate) struct Planned {
 
 /// Finds the snapshot, opens the output, and shows that neither stands in the way of the run.
 pub(crate) async fn check(arguments: &StartArguments) -> anyhow::Result<Planned> {
-    let (source, configuration, snapshot) = find(arguments).await?;
+    let source = arguments.source.open().context("cannot use --source")?;
+    let mirror = open_mirror(arguments, &source).await?;
+    let (configuration, snapshot) = find(arguments, &source, mirror.as_ref()).await?;
     let output = Location::create(&arguments.output).await.context("cannot use --output")?;
     output.check_writable().await.context("cannot use --output")?;
-    let (run, id) = configuration::run(arguments, configuration, &snapshot, source.uri(), output.uri());
+    let (run, id) =
+        configuration::run(arguments, configuration, &snapshot, source.uri(), mirror.as_ref(), output.uri());
     check_owner(&output, &run).await?;
     Ok(Planned { run, id, snapshot, output })
 }
@@ -48,7 +51,10 @@ async fn embedding(arguments: &StartArguments) -> anyhow::Result<Option<Embeddin
 
 /// The same without touching anything: the output need not be there.
 pub(crate) async fn look(arguments: &StartArguments) -> anyhow::Result<Sought> {
-    let (source, configuration, snapshot) = find(arguments).await?;
+    let source = arguments.source.open().context("cannot use --source")?;
+    // A mirror that is not there yet is not made.
+    let mirror = arguments.mirror.as_deref().and_then(|uri| Location::open(uri).ok());
+    let (configuration, snapshot) = find(arguments, &source, mirror.as_ref()).await?;
     let there = match Location::open(&arguments.output) {
         Err(StoreError::NoSuchDirectory { .. }) => None,
         opened => Some(opened.context("cannot use --output")?),
@@ -57,18 +63,22 @@ pub(crate) async fn look(arguments: &StartArguments) -> anyhow::Result<Sought> {
         Some(output) => output.uri().to_owned(),
         None => std::path::absolute(&arguments.output)?.display().to_string(),
     };
-    let (run, id) = configuration::run(arguments, configuration, &snapshot, source.uri(), &output);
+    let (run, id) =
+        configuration::run(arguments, configuration, &snapshot, source.uri(), mirror.as_ref(), &output);
     if let Some(output) = &there {
         check_owner(output, &run).await?;
     }
     Ok(Sought { run, id, snapshot, source })
 }
 
-async fn find(arguments: &StartArguments) -> anyhow::Result<(Location, Configuration, Snapshot)> {
-    let source = Location::open(&arguments.source).context("cannot use --source")?;
+async fn find(
+    arguments: &StartArguments,
+    source: &Location,
+    mirror: Option<&Location>,
+) -> anyhow::Result<(Configuration, Snapshot)> {
     let configuration = configuration::configuration(arguments, embedding(arguments).await?)?;
-    let snapshot = plan::resolve(&source, &arguments.dump, &configuration).await?;
-    Ok((source, configuration, snapshot))
+    let snapshot = resolve(source, mirror, &arguments.dump, &configuration).await?;
+    Ok((configuration, snapshot))
 }
 
 async fn check_owner(output: &Location, run: &Run) -> anyhow::Result<()> {
@@ -78,4 +88,45 @@ async fn check_owner(output: &Location, run: &Run) -> anyhow::Result<()> {
         return Err(Hinted::new(message, "give each run an --output of its own").into());
     }
     Ok(())
+}
+
+/// Opens the mirror that is asked for, which the public server may not be read without.
+async fn open_mirror(arguments: &StartArguments, source: &Location) -> anyhow::Result<Option<Location>> {
+    let Some(uri) = &arguments.mirror else {
+        if !wikitok_store::is_public_server(source.uri()) {
+            return Ok(None);
+        }
+        let message = format!("`{}` is read once, into a mirror, and not by every worker", source.uri());
+        let hint = "add --mirror with a directory or bucket of yours, which has room for the dump";
+        return Err(Hinted::new(message, hint).into());
+    };
+    let mirror = Location::create(uri).await.context("cannot use --mirror")?;
+    mirror.check_writable().await.context("cannot use --mirror")?;
+    if mirror.uri() == source.uri() {
+        let message = format!("`{}` cannot be copied into itself", source.uri());
+        return Err(Hinted::new(message, "leave --mirror out: it is read as a --source").into());
+    }
+    Ok(Some(mirror))
+}
+
+/// The snapshot at the source, or in the mirror: a date that is complete there needs no source any more, and one
+/// that the source does not have any more may be there still.
+async fn resolve(
+    source: &Location,
+    mirror: Option<&Location>,
+    query: &SnapshotQuery,
+    configuration: &Configuration,
+) -> anyhow::Result<Snapshot> {
+    let Some(mirror) = mirror else { return Ok(plan::resolve(source, query, configuration).await?) };
+    if query.is_exact()
+        && let Ok(snapshot) = plan::resolve(mirror, query, configuration).await
+    {
+        return Ok(snapshot);
+    }
+    match plan::resolve(source, query, configuration).await {
+        Err(absent) if absent.is_absence() => {
+            plan::resolve(mirror, query, configuration).await.map_err(|_| absent.into())
+        }
+        found => Ok(found?),
+    }
 }

@@ -138,7 +138,11 @@ async fn missing_worker(temporal: &Temporal, progress: &DumpProgress) -> Option<
     for queue in Queue::ALL {
         // Whether a run makes vectors, it knows itself.
         let missed = progress.without_worker.iter().any(|name| name == queue.task_queue());
-        let matters = queue != Queue::Gpu || missed;
+        let matters = match queue {
+            Queue::Workflow | Queue::Cpu => true,
+            Queue::Gpu => missed,
+            Queue::Mirror => missed || progress.copying > 0,
+        };
         if matters && temporal.pollers(queue).await.is_ok_and(|pollers| pollers == 0) {
             return Some(queue);
         }

@@ -7,7 +7,7 @@ use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 /// A request, as the server saw it.
@@ -43,6 +43,9 @@ struct State {
     stop: AtomicBool,
     /// Bytes of a file are sent so slowly that several requests are sure to overlap.
     slow: AtomicBool,
+    /// Nothing is sent of a file after so many bytes, until that is zero.
+    hold_after: AtomicU64,
+    holding: AtomicBool,
 }
 
 /// A server on a free port of this machine, until it is dropped.
@@ -84,6 +87,21 @@ impl DumpServer {
     /// Sends files slowly from now on.
     pub fn be_slow(&self) {
         self.state.slow.store(true, Ordering::SeqCst);
+    }
+
+    /// Stops in the middle of every longer answer, after so many bytes.
+    pub fn hold_after(&self, bytes: u64) {
+        self.state.hold_after.store(bytes, Ordering::SeqCst);
+    }
+
+    /// Whether an answer has stopped in its middle.
+    pub fn is_holding(&self) -> bool {
+        self.state.holding.load(Ordering::SeqCst)
+    }
+
+    /// Goes on.
+    pub fn let_go(&self) {
+        self.state.hold_after.store(0, Ordering::SeqCst);
     }
 
     /// The requests so far.
@@ -258,11 +276,24 @@ fn body(mut stream: &TcpStream, path: &PathBuf, (from, to): (u64, u64), state: &
         }
         stream.write_all(&chunk[..read])?;
         left -= read as u64;
+        hold(state, to - from - left);
         if state.slow.load(Ordering::SeqCst) {
             std::thread::sleep(std::time::Duration::from_millis(20));
         }
     }
     Ok(())
+}
+
+/// Waits, after `sent` bytes of an answer, for as long as answers are held.
+fn hold(state: &State, sent: u64) {
+    let held = || {
+        let after = state.hold_after.load(Ordering::SeqCst);
+        after > 0 && sent >= after && !state.stop.load(Ordering::SeqCst)
+    };
+    while held() {
+        state.holding.store(true, Ordering::SeqCst);
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
 }
 
 /// `bytes=1-4` as the half-open `(1, 5)`.

@@ -21,7 +21,7 @@ use wikitok_worker::{ConnectError, Connector, Queue, RunError, WorkerConfig, Wor
     after_help = "Example:\n  TEMPORAL_ADDRESS=temporal:7233 wikitok-worker --queue cpu --slots 8"
 )]
 struct Arguments {
-    /// Task queue to poll: `workflow`, `cpu` or `gpu`; may be repeated.
+    /// Task queue to poll: `workflow`, `cpu`, `gpu` or `mirror`; may be repeated.
     #[arg(long = "queue", required = true)]
     queues: Vec<Queue>,
     /// Parts tokenized at the same time by the `cpu` queue [default: one for each core].

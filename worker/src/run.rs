@@ -17,6 +17,9 @@ use crate::Queue;
 /// Heartbeats are sent no rarer than this, so that a cancellation arrives within seconds.
 const HEARTBEAT_EVERY: Duration = Duration::from_secs(2);
 const WORKFLOW_SLOTS: usize = 100;
+/// Shards copied at the same time. A run asks for no more than two, wherever they are done.
+#[cfg(feature = "cpu")]
+const COPIES: usize = 4;
 
 /// What a worker process does.
 #[derive(Debug)]
@@ -114,6 +117,11 @@ async fn options(
         Queue::Cpu => {
             let activities = wikitok_activities::CpuActivities::default();
             Ok(builder.tuner(slots(config.cpu_slots)).register_activities(activities).build())
+        }
+        #[cfg(feature = "cpu")]
+        Queue::Mirror => {
+            let activities = wikitok_activities::MirrorActivities;
+            Ok(builder.tuner(slots(COPIES)).register_activities(activities).build())
         }
         #[cfg(feature = "gpu")]
         Queue::Gpu => {

@@ -137,6 +137,18 @@ pub enum DumpError {
 }
 
 impl DumpError {
+    /// Whether it says that what was looked for is not there, or not yet.
+    pub fn is_absence(&self) -> bool {
+        matches!(
+            self,
+            Self::NoDumps { .. }
+                | Self::UnknownWiki { .. }
+                | Self::NoSuchDate { .. }
+                | Self::Unfinished { .. }
+                | Self::NoShards { .. }
+        )
+    }
+
     /// What the error means for a retry.
     pub fn kind(&self) -> ErrorKind {
         match self {

@@ -28,5 +28,8 @@ pub use gzip::Checkpoint;
 pub use plan::{ByteRange, Compression, RangePlan, plan_ranges, sniff};
 pub use range::{RangeBytes, RangeInput, RangeLimits, RangeOutcome, RangeReader, open_range};
 pub use records::{Article, BadReason, BadRecord, Batch, FilterReason, Record, Wanted};
-pub use snapshot::{Index, Layout, ShardFile, ShardSelection, Snapshot, SnapshotQuery, resolve, wikis};
+pub use snapshot::{
+    Index, Layout, ListedSnapshot, ShardFile, ShardSelection, Snapshot, SnapshotQuery, home, resolve,
+    snapshots, wikis,
+};
 pub use source::{LocationObject, ReadAt};

@@ -1,6 +1,8 @@
 //! The two layouts: where each keeps a snapshot, and when it is complete.
 
-use wikitok_store::{Location, ObjectInfo};
+use std::collections::BTreeMap;
+
+use wikitok_store::{Entry, Location, ObjectInfo};
 
 use super::query::is_date;
 use super::{Index, Layout, ShardFile, SnapshotQuery};
@@ -17,6 +19,14 @@ pub(super) struct Root {
     prefix: String,
 }
 
+/// How much there is of one wiki at one date.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Weight {
+    pub(super) shards: u32,
+    pub(super) bytes: u64,
+    pub(super) complete: bool,
+}
+
 /// What there is of one wiki at one date.
 pub(super) enum Found {
     Nothing,
@@ -30,6 +40,15 @@ impl Layout {
             Self::Current => "cirrus_search_index",
             Self::Legacy => "cirrussearch",
         }
+    }
+}
+
+/// Where upstream keeps a snapshot, below the root of its server: a directory, with a slash at the end.
+pub fn home(layout: Layout, wiki: &str, date: &str, index: Index) -> String {
+    let (directory, index) = (layout.directory(), index.as_str());
+    match layout {
+        Layout::Current => format!("other/{directory}/{date}/index_name={wiki}_{index}/"),
+        Layout::Legacy => format!("other/{directory}/{date}/"),
     }
 }
 
@@ -111,6 +130,47 @@ impl Root {
         let object = source.head(&key).await?;
         let shard = object.and_then(|object| shard(&directory, object));
         Ok(shard.map_or(Found::Nothing, |shard| Found::Complete(vec![shard])))
+    }
+
+    /// How much there is of a wiki at `date` in the current layout, as its directory shows it.
+    pub(super) async fn weigh(
+        &self,
+        source: &Location,
+        date: &str,
+        wiki: &str,
+        index: Index,
+    ) -> Result<Option<Weight>, DumpError> {
+        let index = index.as_str();
+        let entries = source.entries(&format!("{}{date}/index_name={wiki}_{index}/", self.prefix)).await?;
+        if entries.is_empty() {
+            return Ok(None);
+        }
+        let start = format!("{wiki}_{index}-{date}-");
+        let shards = entries.iter().filter(|entry| {
+            entry.name.starts_with(&start) && SHARD_ENDINGS.iter().any(|ending| entry.name.ends_with(ending))
+        });
+        let mut weight = Weight::default();
+        for shard in shards {
+            weight.shards += 1;
+            weight.bytes += shard.bytes;
+        }
+        weight.complete = weight.shards > 0 && entries.iter().any(|entry| entry.name == COMPLETE);
+        Ok(Some(weight))
+    }
+
+    /// How much there is of each wiki at `date` in the legacy layout.
+    pub(super) async fn weigh_legacy(
+        &self,
+        source: &Location,
+        date: &str,
+    ) -> Result<BTreeMap<String, Weight>, DumpError> {
+        let end = format!("-{date}-cirrussearch-content.json.gz");
+        let entries = source.entries(&format!("{}{date}/", self.prefix)).await?;
+        let weigh = |entry: Entry| {
+            let wiki = entry.name.strip_suffix(&end)?.to_owned();
+            Some((wiki, Weight { shards: 1, bytes: entry.bytes, complete: true }))
+        };
+        Ok(entries.into_iter().filter_map(weigh).collect())
     }
 
     /// Wikis that have something at `date`, finished or not.

@@ -1,6 +1,7 @@
 //! A snapshot is one wiki at one date, as it lies at a source: the shards, and which layout they have.
 
 mod layout;
+mod listing;
 mod query;
 mod resolve;
 mod selection;
@@ -9,12 +10,14 @@ use serde::{Deserialize, Serialize};
 
 use crate::DumpError;
 
+pub use layout::home;
+pub use listing::{ListedSnapshot, snapshots};
 pub use query::SnapshotQuery;
 pub use resolve::{resolve, wikis};
 pub use selection::ShardSelection;
 
 /// How a source lays out snapshots. Upstream has had two ways, and copies of both are about.
-#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Layout {
     /// `cirrussearch`: one gzip file for each wiki, until the end of 2025.

@@ -27,6 +27,11 @@ impl SnapshotQuery {
         self.index
     }
 
+    /// Whether it names one date.
+    pub fn is_exact(&self) -> bool {
+        self.date_prefix.len() == 8
+    }
+
     /// The wiki.
     pub fn wiki(&self) -> &str {
         &self.wiki
