@@ -53,7 +53,8 @@ fn assert_mirrored(mirror: &Path, source: &Path) {
     }
     let names: Vec<_> = copied.keys().map(|name| name.to_string_lossy().into_owned()).collect();
     assert!(!names.iter().any(|name| name.contains("partial")), "{names:?}");
-    let shards = names.iter().filter(|name| name.contains(".json.bz2")).count();
+    let is_shard = |name: &&String| Path::new(name).extension().is_some_and(|extension| extension == "bz2");
+    let shards = names.iter().filter(is_shard).count();
     for note in names.iter().filter(|name| name.ends_with(".bz2.mirror.json")) {
         let note: Value = serde_json::from_slice(&copied[Path::new(note)]).unwrap();
         assert_eq!(note["sha256"].as_str().unwrap().len(), 64, "{note}");
