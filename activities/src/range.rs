@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 use temporalio_sdk::activities::ActivityError;
 use tokio::runtime::Handle;
 use wikitok_dump::{
@@ -11,7 +12,7 @@ use wikitok_dump::{
     RangePlan, ReadAt,
 };
 use wikitok_publish::{RangeIdentity, keys};
-use wikitok_store::Location;
+use wikitok_store::{Location, StoreError};
 use wikitok_workflows::contract::TokenizePartInput;
 
 use crate::digest::Digesting;
@@ -27,6 +28,9 @@ const OVERRUN: u64 = 32 << 20;
 pub(crate) struct Next {
     /// For a shard that is read from the front: where the next part begins. None after the last.
     pub(crate) checkpoint: Option<String>,
+    /// The sha256 of that checkpoint; none in manifests of before it was taken.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) checkpoint_sha256: Option<String>,
     /// For a shard that is cut anywhere: how its blocks follow one another.
     pub(crate) chain: Option<BlockChain>,
 }
@@ -101,13 +105,29 @@ pub(crate) async fn hand_over(
     let mut next = Next { chain: outcome.chain.clone(), ..Next::default() };
     if let Some(checkpoint) = &outcome.next {
         let key = checkpoint_key(&input.shard.name, input.part + 1)?;
-        output.put(&key, Bytes::from(checkpoint.to_bytes())).await.map_err(failure)?;
+        let bytes = checkpoint.to_bytes();
+        next.checkpoint_sha256 = Some(wikitok_publish::hexadecimal(&Sha256::digest(&bytes)));
+        output.put(&key, Bytes::from(bytes)).await.map_err(failure)?;
         next.checkpoint = Some(key);
     }
     Ok(next)
 }
 
 impl Next {
+    /// Whether the checkpoint that the next part begins at is there, as it was written.
+    pub(crate) async fn is_intact(&self, output: &Location) -> Result<bool, ActivityError> {
+        let Some(key) = &self.checkpoint else { return Ok(true) };
+        let bytes = match output.get(key).await {
+            Ok(bytes) => bytes,
+            Err(StoreError::NotFound { .. }) => return Ok(false),
+            Err(error) => return Err(failure(error)),
+        };
+        Ok(match &self.checkpoint_sha256 {
+            Some(sha256) => *sha256 == wikitok_publish::hexadecimal(&Sha256::digest(&bytes)),
+            None => Checkpoint::from_bytes(&bytes).is_ok(),
+        })
+    }
+
     /// Whether no part follows `part`, of `parts` where that is known.
     pub(crate) fn is_last(&self, part: u32, parts: Option<u32>) -> bool {
         match parts {

@@ -178,10 +178,7 @@ async fn files_intact(
             return Ok(false);
         }
     }
-    match &next.checkpoint {
-        Some(key) => Ok(output.head(key).await.map_err(failure)?.is_some()),
-        None => Ok(true),
-    }
+    next.is_intact(output).await
 }
 
 /// Whether the vectors of the part can be made, or are: a part that keeps its texts only for them has none any
@@ -212,7 +209,8 @@ fn make(
     tokenizers: &Tokenizers,
 ) -> Result<Option<Made>, PartError> {
     let tokenizer = tokenizers.get(&input.run.configuration.encoding)?;
-    let mut reader = wikitok_dump::open_range(range.source.clone(), &range.input, RangeLimits::default())?
+    let limits = limits(input.run.configuration.range_bytes);
+    let mut reader = wikitok_dump::open_range(range.source.clone(), &range.input, limits)?
         .wanting(plan::wanted(&input.run.configuration));
     let watched = pulse.clone();
     reader.watch(move || watched.tick());
@@ -236,6 +234,12 @@ fn make(
     }
     let identity = range.identity(outcome.as_ref())?;
     Ok(Some(part.finish(identity, outcome, tokenizer.engine())?))
+}
+
+/// Real dumps open to 5 to 12 times their size: what opens to more than 128 times is a bomb.
+fn limits(range_bytes: u64) -> RangeLimits {
+    let limits = RangeLimits::default();
+    RangeLimits { max_output_bytes: limits.max_output_bytes.max(range_bytes.saturating_mul(128)), ..limits }
 }
 
 /// How the reading of a range ended.
@@ -345,7 +349,7 @@ impl Part {
         pulse.beat(self.counts.documents);
         match made.record {
             Record::Article(article) => {
-                let _alone = made.ids.is_none().then(|| wait_for_giants(pulse));
+                let _alone = made.ids.is_none().then(|| wait_for_giants(pulse)).flatten();
                 let ids = made.ids.unwrap_or_else(|| encode(&article.text, tokenizer, pulse));
                 self.take_article(article, ids)?;
             }
@@ -434,16 +438,16 @@ impl Part {
 }
 
 /// Texts that take much of a worker's memory take it one after the other, whatever the number of slots.
-fn wait_for_giants(pulse: &Pulse) -> MutexGuard<'static, ()> {
+///
+/// Who is asked to stop does not wait: nothing of what it makes is kept.
+fn wait_for_giants(pulse: &Pulse) -> Option<MutexGuard<'static, ()>> {
     static GIANTS: Mutex<()> = Mutex::new(());
     loop {
         match GIANTS.try_lock() {
-            Ok(alone) => return alone,
-            Err(TryLockError::Poisoned(alone)) => return alone.into_inner(),
-            Err(TryLockError::WouldBlock) => {
-                pulse.tick();
-                std::thread::sleep(Duration::from_millis(20));
-            }
+            Ok(alone) => return Some(alone),
+            Err(TryLockError::Poisoned(alone)) => return Some(alone.into_inner()),
+            Err(TryLockError::WouldBlock) if !pulse.tick() => return None,
+            Err(TryLockError::WouldBlock) => std::thread::sleep(Duration::from_millis(20)),
         }
     }
 }

@@ -44,8 +44,8 @@ pub(crate) async fn run(
     let quarantined = with_quarantine(&input.run).await?;
     let next = input_again(input, &ended, &quarantined);
     let shards = next.done.again.count();
-    let rest = ended.shards_started < ended.shards && ended.status != Status::Done;
-    let nothing = shards == 0 && (!rest || ended.status == Status::DoneWithQuarantine);
+    // One that failed or was cancelled goes on, be it only with what comes after the shards.
+    let nothing = shards == 0 && matches!(ended.status, Status::Done | Status::DoneWithQuarantine);
     if !nothing {
         temporal.start_with(next, id, true).await?;
     }
