@@ -95,22 +95,19 @@ pub(crate) fn checkpoint_key(shard: &str, part: u32) -> Result<String, ActivityE
     Ok(format!("checkpoints/{shard}/part-{part:05}.bin"))
 }
 
-/// Stores what the next part needs, and says in the manifest's words how it goes on.
-pub(crate) async fn hand_over(
-    output: &Location,
+/// How the shard goes on after a part, in the manifest's words, and the checkpoint that is to be stored for that.
+pub(crate) fn hand_over(
     input: &TokenizePartInput,
     outcome: Option<&RangeOutcome>,
-) -> Result<Next, ActivityError> {
-    let Some(outcome) = outcome else { return Ok(Next::default()) };
+) -> Result<(Next, Option<(String, Bytes)>), ActivityError> {
+    let Some(outcome) = outcome else { return Ok((Next::default(), None)) };
     let mut next = Next { chain: outcome.chain.clone(), ..Next::default() };
-    if let Some(checkpoint) = &outcome.next {
-        let key = checkpoint_key(&input.shard.name, input.part + 1)?;
-        let bytes = checkpoint.to_bytes();
-        next.checkpoint_sha256 = Some(wikitok_publish::hexadecimal(&Sha256::digest(&bytes)));
-        output.put(&key, Bytes::from(bytes)).await.map_err(failure)?;
-        next.checkpoint = Some(key);
-    }
-    Ok(next)
+    let Some(checkpoint) = &outcome.next else { return Ok((next, None)) };
+    let key = checkpoint_key(&input.shard.name, input.part + 1)?;
+    let bytes = Bytes::from(checkpoint.to_bytes());
+    next.checkpoint_sha256 = Some(wikitok_publish::hexadecimal(&Sha256::digest(&bytes)));
+    next.checkpoint = Some(key.clone());
+    Ok((next, Some((key, bytes))))
 }
 
 impl Next {

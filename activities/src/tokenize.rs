@@ -12,7 +12,7 @@ use wikitok_counts::Counts;
 use wikitok_dump::{Article, BadRecord, Batch, DumpError, RangeLimits, RangeOutcome, Record};
 use wikitok_publish::{
     EncodedPart, Format, MOST_TOKENS, PublishError, QuarantinePart, RangeIdentity, TextPartWriter,
-    TokenPartOptions, TokenPartWriter, TokenRow, TokensManifest,
+    TokenFiles, TokenPartOptions, TokenPartWriter, TokenRow, TokensManifest,
 };
 use wikitok_store::{ErrorKind, Location};
 use wikitok_tokenize::{Encoding, TokenizeError, Tokenizer};
@@ -457,11 +457,7 @@ async fn commit(
     input: &TokenizePartInput,
     made: Made,
 ) -> Result<TokenizedPart, ActivityError> {
-    let next = range::hand_over(output, input, made.outcome.as_ref()).await?;
-    let texts = match &made.texts {
-        Some(texts) => wikitok_publish::put_texts(output, &input.shard.name, input.part, texts).await,
-        None => Ok(None),
-    };
+    let (next, checkpoint) = range::hand_over(input, made.outcome.as_ref())?;
     let limit_reached = made.outcome.is_none();
     let last = limit_reached || next.is_last(input.part, input.parts);
     let next = serde_json::to_value(next).map_err(|error| failed(ErrorKind::Bug, error.to_string()))?;
@@ -476,14 +472,14 @@ async fn commit(
         counts: made.counts.clone(),
         tokens: None,
         quarantine: None,
-        texts: texts.map_err(failure)?,
+        texts: None,
         limit: input.limit,
         limit_reached,
         next,
     };
-    wikitok_publish::commit_tokens(output, manifest, &made.tokens, &made.quarantine)
-        .await
-        .map_err(failure)?;
+    let Made { tokens, quarantine, texts, .. } = made;
+    let files = TokenFiles { tokens, quarantine, texts, checkpoint };
+    wikitok_publish::commit_tokens(output, manifest, &files).await.map_err(failure)?;
     Ok(TokenizedPart { counts: made.counts, last })
 }
 

@@ -187,7 +187,7 @@ impl Sample {
             Some(_) if !texts.is_empty() => embed_seconds(&texts, device),
             _ => Err("no vectors are asked for".to_owned()),
         };
-        let part_bytes = part.bytes.len() as u64;
+        let part_bytes = part.content.len();
         Ok(Self { compressed_bytes: bytes, articles, tokens, part_bytes, cpu_seconds, embed_seconds })
     }
 

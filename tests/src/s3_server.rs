@@ -48,7 +48,9 @@ impl S3Server {
     pub fn start(directory: &Path) -> Self {
         std::fs::create_dir_all(directory).unwrap();
         // Until it listens, a port that was free may be taken by a connection of anyone's; then it ends at once.
-        (0..5).find_map(|_| Self::try_start(directory)).expect("the S3 server ended five times before it answered")
+        (0..5)
+            .find_map(|_| Self::try_start(directory))
+            .expect("the S3 server ended five times before it answered")
     }
 
     fn try_start(directory: &Path) -> Option<Self> {

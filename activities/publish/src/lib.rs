@@ -31,14 +31,15 @@ mod read;
 mod run;
 mod sample;
 mod seal;
+mod spool;
 mod texts;
 mod tokens;
 mod vectors;
 mod verify;
 
 pub use commit::{
-    QuarantinePart, claim, commit_tokens, commit_vectors, committed_shard, committed_tokens,
-    committed_vectors, put_texts, read_owner, read_run,
+    QuarantinePart, TokenFiles, claim, commit_tokens, commit_vectors, committed_shard, committed_tokens,
+    committed_vectors, read_owner, read_run,
 };
 pub use counts::VectorCounts;
 pub use error::PublishError;

@@ -82,7 +82,7 @@ mod tests {
         }
         let part = part.finish().unwrap();
         assert_eq!(part.rows, 3);
-        let batches = crate::read_texts(part.bytes).unwrap();
+        let batches = crate::read_texts(part.content.read_all().unwrap()).unwrap();
         let read: Vec<_> = batches.flat_map(Result::unwrap).collect();
         let read: Vec<_> =
             read.iter().map(|text| (text.page_id, text.title.as_str(), text.text.as_str())).collect();

@@ -16,7 +16,7 @@ use crate::bucket::Bucket;
 use crate::directory::Directory;
 use crate::uri::Place;
 use crate::web::Web;
-use crate::{StoreError, web};
+use crate::{Content, StoreError, web};
 
 /// A directory, a prefix in a bucket, or a directory on a web server. Cheap to clone.
 #[derive(Clone)]
@@ -121,9 +121,9 @@ impl Location {
     }
 
     /// Writes an object whole or not at all, replacing what is there.
-    pub async fn put(&self, key: &str, bytes: Bytes) -> Result<(), StoreError> {
+    pub async fn put(&self, key: &str, content: impl Into<Content>) -> Result<(), StoreError> {
         let path = object_path(key)?;
-        self.backend.put(&path, bytes).await.map_err(|failure| self.failed("write", key, failure))
+        self.backend.put(&path, content.into()).await.map_err(|failure| self.failed("write", key, failure))
     }
 
     /// Every object below `prefix` (empty for all), sorted by key.

@@ -7,9 +7,9 @@ use bytes::Bytes;
 use serde_json::json;
 use tempfile::TempDir;
 use wikitok_publish::{
-    Counts, EncodedPart, Format, QuarantinePart, RangeIdentity, RunOwner, TokenPartOptions, TokenPartWriter,
-    TokenRow, TokensManifest, VectorCounts, VectorPartOptions, VectorPartWriter, VectorsInput,
-    VectorsManifest, commit_tokens, commit_vectors, publish_run, seal_shard,
+    Counts, EncodedPart, Format, QuarantinePart, RangeIdentity, RunOwner, TokenFiles, TokenPartOptions,
+    TokenPartWriter, TokenRow, TokensManifest, VectorCounts, VectorPartOptions, VectorPartWriter,
+    VectorsInput, VectorsManifest, commit_tokens, commit_vectors, publish_run, seal_shard,
 };
 use wikitok_store::Location;
 
@@ -74,7 +74,7 @@ pub(crate) async fn write_shard(output: &Location, shard: &str, fingerprint: &st
         let rows = if part == 0 { rows(shard) } else { Vec::new() };
         let bad = if part == 0 { quarantine() } else { QuarantinePart::default() };
         let manifest = tokens_manifest(shard, part, fingerprint, &rows, bad.rows);
-        let manifest = commit_tokens(output, manifest, &token_part(&rows), &bad).await.unwrap();
+        let manifest = commit_tokens(output, manifest, &files(&token_part(&rows), &bad)).await.unwrap();
         let vectors = vectors_manifest(&manifest);
         commit_vectors(output, vectors, &vector_part(&rows)).await.unwrap();
     }
@@ -97,6 +97,10 @@ pub(crate) fn rows(shard: &str) -> Vec<TokenRow> {
 
 pub(crate) fn quarantine() -> QuarantinePart {
     QuarantinePart { bytes: Bytes::from_static(b"{\"reason\":\"not-json\",\"offset\":7}\n"), rows: 1 }
+}
+
+pub(crate) fn files(tokens: &EncodedPart, quarantine: &QuarantinePart) -> TokenFiles {
+    TokenFiles { tokens: tokens.clone(), quarantine: quarantine.clone(), texts: None, checkpoint: None }
 }
 
 pub(crate) fn token_part(rows: &[TokenRow]) -> EncodedPart {

@@ -27,7 +27,7 @@ fn encode(options: TokenPartOptions, rows: &[TokenRow]) -> Bytes {
     for row in rows {
         writer.push(row.clone()).unwrap();
     }
-    writer.finish().unwrap().bytes
+    writer.finish().unwrap().content.read_all().unwrap()
 }
 
 fn decode(bytes: &Bytes) -> Vec<TokenRow> {
@@ -89,7 +89,7 @@ proptest! {
         for (page, vector) in vectors.iter().enumerate() {
             writer.push(page as u64, "title", 0, vector).unwrap();
         }
-        let batches = batches(&writer.finish().unwrap().bytes);
+        let batches = batches(&writer.finish().unwrap().content.read_all().unwrap());
         let numbers: Vec<u32> = batches.iter().flat_map(|batch| {
             let lists = batch.column_by_name("embedding").unwrap().as_fixed_size_list();
             assert_eq!(lists.value_length(), 4);
@@ -130,7 +130,7 @@ fn row_groups_are_bounded_in_bytes() {
     for page in 0..100 {
         writer.push(page, "", 0, &[0.5; 250]).unwrap();
     }
-    assert_eq!(row_groups(&writer.finish().unwrap().bytes), 10);
+    assert_eq!(row_groups(&writer.finish().unwrap().content.read_all().unwrap()), 10);
 }
 
 #[test]
@@ -143,7 +143,10 @@ fn a_row_that_is_refused_leaves_no_trace() {
     assert!(matches!(error, PublishError::BadTimestamp { page_id: 10, .. }));
     assert_eq!(error.kind(), ErrorKind::BadInput);
     assert_eq!((writer.tokens(), writer.characters()), (2, 11));
-    assert_eq!(writer.finish().unwrap().bytes, encode(TokenPartOptions::default(), &rows[..1]));
+    assert_eq!(
+        writer.finish().unwrap().content.read_all().unwrap(),
+        encode(TokenPartOptions::default(), &rows[..1])
+    );
 }
 
 #[test]
