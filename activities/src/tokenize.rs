@@ -389,10 +389,12 @@ impl Part {
             text: article.text,
             tokens,
         };
-        let Some(texts) = &mut self.texts else { return Ok(self.tokens.push(row)?) };
-        let (page_id, title, text) = (row.page_id, row.title.clone(), row.text.clone());
-        self.tokens.push(row)?;
-        Ok(texts.push(page_id, &title, &text)?)
+        if let Some(texts) = &mut self.texts {
+            // A row that is refused must be in neither.
+            self.tokens.check(&row)?;
+            texts.push(row.page_id, &row.title, &row.text)?;
+        }
+        Ok(self.tokens.push(row)?)
     }
 
     /// One bad record never ends a run, but a flood of them does.

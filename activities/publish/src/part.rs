@@ -28,7 +28,7 @@ use crate::{FileEntry, PublishError};
 /// uncompressed.
 pub(crate) const ROW_GROUP_BYTES: usize = 16 << 20;
 /// A part that is larger waits in a file until it is stored.
-const IN_MEMORY_BYTES: usize = 32 << 20;
+pub(crate) const IN_MEMORY_BYTES: usize = 32 << 20;
 /// Columns that take so long to encode that a thread of their own is worth it.
 const LARGE_BYTES: usize = 256 << 10;
 
@@ -84,8 +84,13 @@ pub(crate) struct PartWriter {
 }
 
 impl PartWriter {
-    pub(crate) fn new(schema: SchemaRef, properties: WriterProperties) -> Result<Self, PublishError> {
-        let writer = ArrowWriter::try_new(Spool::new(IN_MEMORY_BYTES), schema.clone(), Some(properties));
+    /// Starts a part that is held in a file once it is larger than `in_memory` bytes.
+    pub(crate) fn new(
+        schema: SchemaRef,
+        properties: WriterProperties,
+        in_memory: usize,
+    ) -> Result<Self, PublishError> {
+        let writer = ArrowWriter::try_new(Spool::new(in_memory), schema.clone(), Some(properties));
         let (file, columns) = writer.and_then(ArrowWriter::into_serialized_writer).map_err(encode)?;
         Ok(Self { file, columns, schema, rows: 0 })
     }

@@ -12,7 +12,7 @@ use parquet::file::properties::{EnabledStatistics, WriterProperties};
 use parquet::schema::types::ColumnPath;
 
 use crate::PublishError;
-use crate::part::{EncodedPart, PartWriter, ROW_GROUP_BYTES, encode, properties};
+use crate::part::{EncodedPart, IN_MEMORY_BYTES, PartWriter, ROW_GROUP_BYTES, encode, properties};
 
 /// How vector parts are written.
 #[derive(Clone, Copy, Debug)]
@@ -41,7 +41,7 @@ impl VectorPartWriter {
     /// Starts a part.
     pub fn new(options: VectorPartOptions) -> Result<Self, PublishError> {
         let schema = schema(options.dimension);
-        let part = PartWriter::new(schema.clone(), writer_properties())?;
+        let part = PartWriter::new(schema.clone(), writer_properties(), IN_MEMORY_BYTES)?;
         Ok(Self { options, part, columns: Columns::new(schema, options.dimension) })
     }
 
