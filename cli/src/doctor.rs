@@ -88,13 +88,13 @@ async fn temporal(profile: Option<String>, mirrors: bool) -> Vec<Check> {
 }
 
 async fn check_queue(temporal: &Temporal, queue: Queue) -> anyhow::Result<String> {
-    match temporal.pollers(queue).await? {
+    match temporal.workers(queue).await? {
         0 => Err(error::Hinted::new(
             format!("no worker polls `{}`", queue.task_queue()),
             format!("start `wikitok-worker --queue {queue}`, or `wikitok-cli dev` for all queues"),
         )
         .into()),
-        pollers => Ok(format!("{pollers} polling `{}`", queue.task_queue())),
+        workers => Ok(format!("{workers} serving `{}`", queue.task_queue())),
     }
 }
 

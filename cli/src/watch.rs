@@ -147,7 +147,7 @@ async fn missing_worker(temporal: &Temporal, progress: &DumpProgress) -> Option<
             Queue::Gpu => missed,
             Queue::Mirror => missed || progress.copying > 0,
         };
-        if matters && temporal.pollers(queue).await.is_ok_and(|pollers| pollers == 0) {
+        if matters && temporal.workers(queue).await.is_ok_and(|workers| workers == 0) {
             return Some(queue);
         }
     }

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::io;
 use std::panic;
-use std::thread;
+use std::thread::{self, ScopedJoinHandle};
 
 use arrow_array::RecordBatch;
 use arrow_schema::SchemaRef;
@@ -29,8 +29,6 @@ use crate::{FileEntry, PublishError};
 pub(crate) const ROW_GROUP_BYTES: usize = 16 << 20;
 /// A part that is larger waits in a file until it is stored.
 pub(crate) const IN_MEMORY_BYTES: usize = 32 << 20;
-/// Columns that take so long to encode that a thread of their own is worth it.
-const LARGE_BYTES: usize = 256 << 10;
 
 /// A finished part, not yet stored.
 #[derive(Clone, Debug)]
@@ -110,14 +108,13 @@ impl PartWriter {
             let mut encoding = Vec::new();
             for (field, values) in self.schema.fields().iter().zip(batch.columns()) {
                 for (leaf, writer) in compute_leaves(field, values)?.into_iter().zip(&mut writers) {
-                    encoding.push(if values.get_array_memory_size() < LARGE_BYTES {
-                        Encoding::Done(encode_column(writer, &leaf))
-                    } else {
-                        Encoding::Beside(scope.spawn(move || encode_column(writer, &leaf)))
-                    });
+                    encoding.push(scope.spawn(move || encode_column(writer, &leaf)));
                 }
             }
-            encoding.into_iter().map(Encoding::wait).collect()
+            let wait = |column: ScopedJoinHandle<'_, Result<ArrowColumnChunk, ParquetError>>| {
+                column.join().unwrap_or_else(|panicked| panic::resume_unwind(panicked))
+            };
+            encoding.into_iter().map(wait).collect()
         })
     }
 
@@ -138,21 +135,6 @@ impl PartWriter {
         let spool = self.file.into_inner().map_err(encode)?;
         let (content, sha256) = spool.finish().map_err(|source| PublishError::Held { source })?;
         Ok(EncodedPart { content, rows: self.rows, sha256 })
-    }
-}
-
-/// A column that is encoded, or is being.
-enum Encoding<'scope> {
-    Done(Result<ArrowColumnChunk, ParquetError>),
-    Beside(thread::ScopedJoinHandle<'scope, Result<ArrowColumnChunk, ParquetError>>),
-}
-
-impl Encoding<'_> {
-    fn wait(self) -> Result<ArrowColumnChunk, ParquetError> {
-        match self {
-            Self::Done(chunk) => chunk,
-            Self::Beside(thread) => thread.join().unwrap_or_else(|panicked| panic::resume_unwind(panicked)),
-        }
     }
 }
 
