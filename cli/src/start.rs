@@ -119,8 +119,7 @@ async fn on_server(
     let connector = Connector::local(&server.address())?;
     let mut queues = vec![Queue::Workflow, Queue::Cpu];
     queues.extend((!arguments.no_embed).then_some(Queue::Gpu));
-    let model = arguments.embedding.model_directory();
-    let ready = workers::prepare(&connector, &queues, model, arguments.device).await?;
+    let ready = workers::prepare(&connector, &queues, &arguments.embedding.model).await?;
     let temporal = Temporal::connect(&connector, Some(server.ui())).await?;
     let watching = async {
         start(&temporal, planned).await?;

@@ -7,6 +7,7 @@
 
 mod commands;
 mod edge;
+mod embedding;
 mod harness;
 mod kill;
 mod layouts;

@@ -35,6 +35,14 @@ struct Arguments {
     #[cfg(feature = "gpu")]
     #[arg(long, env = environment::DEVICE, hide_env_values = true, default_value = "cpu")]
     device: wikitok_embed::Device,
+    /// In which numbers the model is computed: `fp32`, `fp16` or `int8`.
+    #[cfg(feature = "gpu")]
+    #[arg(long, env = environment::PRECISION, hide_env_values = true, default_value = "fp32")]
+    precision: wikitok_embed::Precision,
+    /// Word pieces that run through the model together, padding included [default: what suits the device].
+    #[cfg(feature = "gpu")]
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
+    batch_tokens: Option<u32>,
     /// Threads that the model may use [default: one for each core].
     #[cfg(feature = "gpu")]
     #[arg(long)]
@@ -91,6 +99,8 @@ fn config(arguments: &Arguments) -> WorkerConfig {
             model_directory: arguments.model.clone().unwrap_or_else(wikitok_worker::home::model),
             runtime_library: wikitok_worker::home::onnxruntime(),
             device: arguments.device,
+            precision: arguments.precision,
+            batch_word_pieces: arguments.batch_tokens.map(|tokens| tokens as usize),
             threads: arguments.threads.unwrap_or(cores),
         },
         grace: Duration::from_secs(arguments.grace),

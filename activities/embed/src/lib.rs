@@ -18,6 +18,7 @@
 //!     runtime_library: ".wikitok/lib/libonnxruntime.so".into(),
 //!     device: Device::Cpu,
 //!     precision: Precision::Fp32,
+//!     batch_word_pieces: None,
 //!     threads: 2,
 //! })?;
 //! let vectors = embedder.embed(&["Sofia is the capital of Bulgaria."], &mut |_done| true)?;
@@ -36,6 +37,7 @@ mod network;
 mod onnx;
 mod onnx_file;
 mod operators;
+mod passages;
 mod precision;
 mod runtime;
 mod weights;
@@ -45,4 +47,5 @@ pub use device::{Device, ParseDeviceError};
 pub use embedder::{Embedder, EmbedderOptions};
 pub use error::EmbedError;
 pub use model::{ALL_MINILM_L6_V2, KnownModel, ModelIdentity, Pooling, Prompts, inspect_model};
+pub use passages::{Passage, PassageOptions};
 pub use precision::{ParsePrecisionError, Precision};
