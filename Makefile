@@ -1,6 +1,7 @@
-# `make demo` shows the whole pipeline; `make test` proves it. Both fetch what they need into .wikitok/.
+# `make demo` shows the whole pipeline; `make test` proves it, `make bench` says how fast it is.
+# All fetch what they need into .wikitok/.
 
-.PHONY: demo test bench-embed build fetch clean
+.PHONY: demo test test-shapes bench build fetch clean
 
 demo: build fetch
 	tools/demo
@@ -8,8 +9,12 @@ demo: build fetch
 test:
 	tools/test
 
-bench-embed: fetch
-	tests/bench/embed
+bench:
+	tools/bench
+
+# Dumps of the shape of the largest there are, in tiny: minutes.
+test-shapes:
+	tools/test --run-ignored only history
 
 build:
 	cargo build --release --locked --bins

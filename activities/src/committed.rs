@@ -2,8 +2,12 @@
 
 use sha2::{Digest, Sha256};
 use temporalio_sdk::activities::ActivityError;
+#[cfg(feature = "cpu")]
+use wikitok_publish::TokensManifest;
 use wikitok_publish::{FileEntry, PublishError, hexadecimal};
 use wikitok_store::{Location, StoreError};
+#[cfg(feature = "cpu")]
+use wikitok_workflows::contract::Run;
 
 use crate::failure::failure;
 
@@ -28,5 +32,22 @@ pub(crate) async fn is_intact(output: &Location, file: &FileEntry) -> Result<boo
         }
         Ok(_) | Err(StoreError::NotFound { .. }) => Ok(false),
         Err(error) => Err(failure(error)),
+    }
+}
+
+/// Whether the vectors that a run asks for are there, made of these very tokens.
+#[cfg(feature = "cpu")]
+pub(crate) async fn has_vectors(
+    output: &Location,
+    run: &Run,
+    tokens: &TokensManifest,
+) -> Result<bool, ActivityError> {
+    let manifest = wikitok_publish::committed_vectors(output, &tokens.shard, tokens.part).await;
+    let Some(manifest) = readable(manifest)? else { return Ok(false) };
+    let same = Some(&manifest.fingerprint) == run.vectors_fingerprint.as_ref()
+        && manifest.input.tokens_sha256 == tokens.tokens.as_ref().map(|file| file.sha256.clone());
+    match &manifest.vectors {
+        Some(file) if same => is_intact(output, file).await,
+        _ => Ok(same),
     }
 }

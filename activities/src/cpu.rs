@@ -8,13 +8,13 @@ use temporalio_macros::activities;
 use temporalio_sdk::activities::{ActivityContext, ActivityError};
 use wikitok_store::Location;
 use wikitok_workflows::contract::{
-    PlanShardInput, PlanSnapshotInput, PublishRunInput, SealShardInput, ShardPlan, SnapshotPlan,
-    TokenizePartInput, TokenizedPart,
+    CheckCopyInput, MirrorShardInput, PlanShardInput, PlanSnapshotInput, PublishRunInput, SealShardInput,
+    Shard, ShardPlan, SnapshotPlan, TokenizePartInput, TokenizedPart,
 };
 
 use crate::failure::failure;
 use crate::tokenize::{self, Tokenizers};
-use crate::{plan, pulse, seal};
+use crate::{mirror, plan, pulse, seal};
 
 /// Reads, tokenizes and publishes.
 #[derive(Default)]
@@ -53,6 +53,15 @@ impl CpuActivities {
         pulse::alive(&context, plan::shard(&input)).await
     }
 
+    /// Shows that the copy of a shard in the run's mirror is whole, by decompressing it, and marks it so.
+    ///
+    /// Idempotence key: the state of the copy; one that is marked is believed. Heartbeats the bytes decompressed.
+    /// Fails for good when the copy is damaged, having removed it.
+    #[activity(name = "check_copy")]
+    pub async fn check_copy(context: ActivityContext, input: CheckCopyInput) -> Result<(), ActivityError> {
+        mirror::check(&context, &input).await
+    }
+
     /// Reads one range of a shard, tokenizes its articles and commits them as a part.
     ///
     /// Idempotence key: the shard, the part's number, the bytes of the range and the fingerprint; a part that
@@ -83,6 +92,24 @@ impl CpuActivities {
     #[activity(name = "publish_run")]
     pub async fn publish_run(context: ActivityContext, input: PublishRunInput) -> Result<(), ActivityError> {
         pulse::alive(&context, publish(&input)).await
+    }
+}
+
+/// Copies shards from a source into a mirror.
+pub struct MirrorActivities;
+
+#[activities]
+impl MirrorActivities {
+    /// Copies a shard into the run's mirror, over one connection, and gives it as it lies there.
+    ///
+    /// Idempotence key: the state of the source's file; what was copied of it is gone on with, from the last byte
+    /// (in a bucket, the last whole piece). Heartbeats the bytes copied. Fails for good when the file changes.
+    #[activity(name = "mirror_shard")]
+    pub async fn mirror_shard(
+        context: ActivityContext,
+        input: MirrorShardInput,
+    ) -> Result<Shard, ActivityError> {
+        mirror::shard(&context, &input).await
     }
 }
 

@@ -85,8 +85,9 @@ impl GpuActivities {
     ) -> Result<EmbeddedPart, ActivityError> {
         let (asked, fingerprint) = self.check(&input.run)?;
         let output = Location::open(&input.run.output).map_err(failure)?;
-        let tokens = tokens_of(&output, &input).await?;
-        if let Some(vectors) = made_before(&output, &input, &tokens, &fingerprint).await? {
+        let tokens = pulse::alive(&context, tokens_of(&output, &input)).await?;
+        let before = made_before(&output, &input, &tokens, &fingerprint);
+        if let Some(vectors) = pulse::alive(&context, before).await? {
             tracing::info!(shard = input.shard, part = input.part, "already committed");
             return Ok(EmbeddedPart { vectors });
         }
@@ -142,16 +143,20 @@ impl GpuActivities {
         tokens: &TokensManifest,
         asked: Embedding,
     ) -> Result<EncodedPart, ActivityError> {
-        let bytes = match &tokens.tokens {
-            Some(file) => Some(output.get(&file.key).await.map_err(failure)?),
+        let bytes = match tokens.texts.as_ref().or(tokens.tokens.as_ref()) {
+            Some(file) => {
+                let reading = async { output.get(&file.key).await.map_err(failure) };
+                Some(pulse::alive(context, reading).await?)
+            }
             None => None,
         };
         let options = part_options(&asked, self.identity.dimensions)?;
         let embedder = self.embedder.clone();
-        let work = move |pulse: &Pulse| {
+        let work = move |pulse: &Arc<Pulse>| {
             let mut part = VectorPartWriter::new(options)?;
             if let Some(bytes) = bytes {
                 let mut embedder = embedder.lock().unwrap_or_else(PoisonError::into_inner);
+                embedder.set_batch_word_pieces(asked.batch_word_pieces.map(|budget| budget as usize));
                 let window = Window::new(&mut embedder, &asked, &mut part);
                 if !window.embed_part(pulse, bytes)? {
                     return Ok(None);

@@ -14,10 +14,17 @@ mod pulse;
 
 #[cfg(feature = "cpu")]
 mod cpu;
+#[cfg(feature = "cpu")]
+mod digest;
 #[cfg(feature = "gpu")]
 mod gpu;
 #[cfg(feature = "cpu")]
+mod mirror;
+#[cfg(feature = "cpu")]
+mod overlap;
+#[cfg(feature = "cpu")]
 pub mod plan;
+pub mod queues;
 #[cfg(feature = "cpu")]
 mod range;
 #[cfg(feature = "cpu")]
@@ -26,6 +33,6 @@ mod seal;
 mod tokenize;
 
 #[cfg(feature = "cpu")]
-pub use cpu::CpuActivities;
+pub use cpu::{CpuActivities, MirrorActivities};
 #[cfg(feature = "gpu")]
 pub use gpu::GpuActivities;

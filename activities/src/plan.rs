@@ -2,14 +2,18 @@
 
 use temporalio_sdk::activities::ActivityError;
 use tokio::runtime::Handle;
-use wikitok_dump::{Compression, Layout, LocationObject, RangePlan, ShardFile, Snapshot, SnapshotQuery};
+use wikitok_dump::{
+    Compression, DumpError, Index, Layout, LocationObject, RangePlan, ShardFile, ShardSelection, Snapshot,
+    SnapshotQuery, Wanted,
+};
 use wikitok_publish::{Format, RunOwner};
-use wikitok_store::{ErrorKind, Location};
+use wikitok_store::{Access, ErrorKind, Location};
 use wikitok_workflows::contract::{
-    PlanShardInput, PlanSnapshotInput, Run, SHARDS_IN_PAGE, Shard, ShardPlan, SnapshotPlan,
+    Configuration, PlanShardInput, PlanSnapshotInput, Run, SHARDS_IN_PAGE, Shard, ShardPlan, SnapshotPlan,
 };
 
 use crate::failure::{failed, failure};
+use crate::mirror;
 
 /// What `run.json` says of a run.
 pub fn owner(run: &Run) -> Result<RunOwner, ActivityError> {
@@ -58,23 +62,122 @@ pub(crate) async fn claim_output(run: &Run) -> Result<(), ActivityError> {
 }
 
 pub(crate) async fn snapshot_page(input: &PlanSnapshotInput) -> Result<SnapshotPlan, ActivityError> {
-    let snapshot = find(&input.run).await?;
+    let run = &input.run;
+    let mirrored = find_mirrored(run).await?;
+    let snapshot = match &mirrored {
+        Some(snapshot) => snapshot.clone(),
+        None if run.mirror.is_some() => find_to_mirror(run, input.first == 0).await?,
+        None => find(run).await?,
+    };
     let page = snapshot.shards.iter().skip(input.first as usize).take(SHARDS_IN_PAGE as usize);
-    Ok(SnapshotPlan { shards: snapshot.shards.len() as u32, page: page.map(shard_of).collect() })
+    Ok(SnapshotPlan {
+        shards: snapshot.shards.len() as u32,
+        page: page.map(shard_of).collect(),
+        mirrored: mirrored.is_some(),
+    })
 }
+
+/// The snapshot as it lies in the run's mirror, if it has one in which it is complete.
+async fn find_mirrored(run: &Run) -> Result<Option<Snapshot>, ActivityError> {
+    let Some(uri) = &run.mirror else { return Ok(None) };
+    let mirror = Location::create(uri).await.map_err(failure)?;
+    let query: SnapshotQuery = run.snapshot.parse().map_err(failure)?;
+    let query = query.of_index(index(&run.configuration));
+    let snapshot = match wikitok_dump::resolve(&mirror, &query).await {
+        Ok(snapshot) => snapshot,
+        Err(error) if error.is_absence() => return Ok(None),
+        Err(error) => return Err(failure(error)),
+    };
+    if layout(&snapshot) != run.layout || !mirror::has_all(run, &snapshot).await? {
+        return Ok(None);
+    }
+    select(snapshot, &run.configuration).map(Some).map_err(failure)
+}
+
+/// The snapshot as the source has it. Only the first page of a plan asks the source: while shards are being
+/// copied, it is visited by those who copy.
+async fn find_to_mirror(run: &Run, first: bool) -> Result<Snapshot, ActivityError> {
+    let before = if first { None } else { mirror::remembered(run).await? };
+    let snapshot = if let Some(snapshot) = before {
+        snapshot
+    } else {
+        let query: SnapshotQuery = run.snapshot.parse().map_err(failure)?;
+        let query = query.of_index(index(&run.configuration));
+        let snapshot = wikitok_dump::resolve(&source(run)?, &query).await.map_err(failure)?;
+        mirror::remember(run, &snapshot).await?;
+        snapshot
+    };
+    of_layout(run, select(snapshot, &run.configuration).map_err(failure)?)
+}
+
+/// The run's layout where there is one gzip file for each wiki.
+pub(crate) const LEGACY: &str = "legacy";
 
 /// The layout of a snapshot in a word, as runs and manifests name it.
 pub fn layout(snapshot: &Snapshot) -> &'static str {
     match snapshot.layout {
-        Layout::Legacy => "legacy",
+        Layout::Legacy => LEGACY,
         Layout::Current => "current",
     }
 }
 
+/// Which of the wiki's indexes holds what a run asks for.
+pub fn index(configuration: &Configuration) -> Index {
+    if configuration.namespaces.is_empty() { Index::Content } else { Index::General }
+}
+
+/// Which documents are articles to a run.
+pub fn wanted(configuration: &Configuration) -> Wanted {
+    let mut wanted = Wanted { min_chars: configuration.min_chars, ..Wanted::default() };
+    if !configuration.namespaces.is_empty() {
+        wanted.namespaces.clone_from(&configuration.namespaces);
+    }
+    wanted
+}
+
+/// The snapshot as a run sees it: in the index that it asks for, and with only the shards that it asks for.
+pub async fn resolve(
+    source: &Location,
+    query: &SnapshotQuery,
+    configuration: &Configuration,
+) -> Result<Snapshot, DumpError> {
+    let query = query.clone().of_index(index(configuration));
+    select(wikitok_dump::resolve(source, &query).await?, configuration)
+}
+
+fn select(snapshot: Snapshot, configuration: &Configuration) -> Result<Snapshot, DumpError> {
+    match &configuration.shards {
+        Some(selection) => snapshot.select(&selection.parse::<ShardSelection>()?),
+        None => Ok(snapshot),
+    }
+}
+
+/// Opens the source of a run.
+fn source(run: &Run) -> Result<Location, ActivityError> {
+    let access = Access::from_environment().with_contact(run.contact.clone());
+    Location::open_with(&run.source, access).map_err(failure)
+}
+
+/// Opens the place where the shards of a run are read: its mirror, if it has one. Nothing is read twice from the
+/// public server, nor by any number of workers.
+async fn open_reading(run: &Run) -> Result<Location, ActivityError> {
+    match &run.mirror {
+        Some(mirror) => Location::create(mirror).await.map_err(failure),
+        None if wikitok_store::is_public_server(&run.source) => {
+            let message = format!("`{}` may only be read by way of a mirror", run.source);
+            Err(failed(ErrorKind::BadConfiguration, message))
+        }
+        None => source(run),
+    }
+}
+
 async fn find(run: &Run) -> Result<Snapshot, ActivityError> {
-    let source = Location::open(&run.source).map_err(failure)?;
     let query: SnapshotQuery = run.snapshot.parse().map_err(failure)?;
-    let snapshot = wikitok_dump::resolve(&source, &query).await.map_err(failure)?;
+    let snapshot = resolve(&open_reading(run).await?, &query, &run.configuration).await.map_err(failure)?;
+    of_layout(run, snapshot)
+}
+
+fn of_layout(run: &Run, snapshot: Snapshot) -> Result<Snapshot, ActivityError> {
     let layout = layout(&snapshot);
     if layout == run.layout {
         return Ok(snapshot);
@@ -86,7 +189,11 @@ async fn find(run: &Run) -> Result<Snapshot, ActivityError> {
 
 /// Names of the first shards of the run's snapshot: those that it is made of.
 pub(crate) async fn first_shards(run: &Run, count: u32) -> Result<Vec<String>, ActivityError> {
-    let snapshot = find(run).await?;
+    let snapshot = match find_mirrored(run).await? {
+        Some(snapshot) => snapshot,
+        None if run.mirror.is_some() => find_to_mirror(run, false).await?,
+        None => find(run).await?,
+    };
     Ok(snapshot.shards.into_iter().take(count as usize).map(|shard| shard.name).collect())
 }
 
@@ -118,9 +225,17 @@ fn parts(compression: Compression, shard: &Shard, range_bytes: u64) -> Option<u3
     }
 }
 
-/// Opens the source of a run, having seen that the shard is still the file that the run was planned with.
+/// Opens the place where a shard is read, having seen that it is still the file that the run was planned with.
 pub(crate) async fn open_unchanged(run: &Run, shard: &Shard) -> Result<Location, ActivityError> {
-    let source = Location::open(&run.source).map_err(failure)?;
+    unchanged(open_reading(run).await?, shard).await
+}
+
+/// The same of the source of a run, from which the shard is copied.
+pub(crate) async fn open_source(run: &Run, shard: &Shard) -> Result<Location, ActivityError> {
+    unchanged(source(run)?, shard).await
+}
+
+async fn unchanged(source: Location, shard: &Shard) -> Result<Location, ActivityError> {
     let now = source.head(&shard.key).await.map_err(failure)?;
     let unchanged = now.as_ref().is_some_and(|now| now.bytes == shard.bytes && now.version == shard.version);
     if unchanged {

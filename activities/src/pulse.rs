@@ -30,6 +30,12 @@ impl Pulse {
         self.ticks.fetch_add(1, Ordering::Relaxed);
     }
 
+    /// Says that the work is alive, though nothing more is done; false when it should stop.
+    pub(crate) fn tick(&self) -> bool {
+        self.ticks.fetch_add(1, Ordering::Relaxed);
+        !self.stopped()
+    }
+
     /// The work should stop as soon as it can.
     pub(crate) fn stopped(&self) -> bool {
         self.stop.load(Ordering::Relaxed)
@@ -55,7 +61,7 @@ pub(crate) async fn alive<T>(
 /// returns nothing.
 pub(crate) async fn blocking<T: Send + 'static, E: Classified>(
     context: &ActivityContext,
-    work: impl FnOnce(&Pulse) -> Result<Option<T>, E> + Send + 'static,
+    work: impl FnOnce(&Arc<Pulse>) -> Result<Option<T>, E> + Send + 'static,
 ) -> Result<T, ActivityError> {
     let pulse = Arc::new(Pulse::default());
     let shared = pulse.clone();

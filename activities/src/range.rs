@@ -12,15 +12,14 @@ use wikitok_dump::{
     RangePlan, ReadAt,
 };
 use wikitok_publish::{RangeIdentity, keys};
-use wikitok_store::Location;
+use wikitok_store::{Location, StoreError};
 use wikitok_workflows::contract::TokenizePartInput;
 
+use crate::digest::Digesting;
 use crate::failure::failure;
 use crate::plan;
 
-/// Bytes read at once for a digest.
-const DIGEST_CHUNK: u64 = 4 << 20;
-/// How far beyond its range a part's last record may go on: the longest line is 96 MiB, of text that compresses.
+/// Parts that do not say how far they were read were hashed so far beyond their range.
 const OVERRUN: u64 = 32 << 20;
 
 /// How the part after this one goes on, and the proof that they meet: what the manifest calls `next`.
@@ -29,18 +28,19 @@ const OVERRUN: u64 = 32 << 20;
 pub(crate) struct Next {
     /// For a shard that is read from the front: where the next part begins. None after the last.
     pub(crate) checkpoint: Option<String>,
+    /// The sha256 of that checkpoint; none in manifests of before it was taken.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) checkpoint_sha256: Option<String>,
     /// For a shard that is cut anywhere: how its blocks follow one another.
     pub(crate) chain: Option<BlockChain>,
 }
 
 /// The range of one part, ready to be read.
 pub(crate) struct Range {
-    pub(crate) source: Arc<dyn ReadAt>,
+    pub(crate) source: Arc<Digesting>,
     pub(crate) input: RangeInput,
     file: String,
     planned: ByteRange,
-    /// The checkpoint that it begins at, as stored.
-    start: Bytes,
 }
 
 /// Finds the range of a part: by arithmetic where parts are cut anywhere, else from the checkpoint that the
@@ -56,9 +56,10 @@ pub(crate) async fn open(
         Some(_) => blocks(shard.bytes, range_bytes, input.part),
         None => stream(output, input, range_bytes).await?,
     };
-    let object = LocationObject::new(source, &plan::file_of(shard), Handle::current());
+    let object = LocationObject::new(source, &plan::file_of(shard), Handle::current()).ahead_to(planned.to);
+    let source = Arc::new(Digesting::new(Arc::new(object), start, planned.from));
     let file = shard.key.rsplit('/').next().unwrap_or(&shard.key).to_owned();
-    Ok(Range { source: Arc::new(object), input: range, file, planned, start })
+    Ok(Range { source, input: range, file, planned })
 }
 
 fn blocks(bytes: u64, range_bytes: u64, part: u32) -> (ByteRange, RangeInput, Bytes) {
@@ -104,13 +105,29 @@ pub(crate) async fn hand_over(
     let mut next = Next { chain: outcome.chain.clone(), ..Next::default() };
     if let Some(checkpoint) = &outcome.next {
         let key = checkpoint_key(&input.shard.name, input.part + 1)?;
-        output.put(&key, Bytes::from(checkpoint.to_bytes())).await.map_err(failure)?;
+        let bytes = checkpoint.to_bytes();
+        next.checkpoint_sha256 = Some(wikitok_publish::hexadecimal(&Sha256::digest(&bytes)));
+        output.put(&key, Bytes::from(bytes)).await.map_err(failure)?;
         next.checkpoint = Some(key);
     }
     Ok(next)
 }
 
 impl Next {
+    /// Whether the checkpoint that the next part begins at is there, as it was written.
+    pub(crate) async fn is_intact(&self, output: &Location) -> Result<bool, ActivityError> {
+        let Some(key) = &self.checkpoint else { return Ok(true) };
+        let bytes = match output.get(key).await {
+            Ok(bytes) => bytes,
+            Err(StoreError::NotFound { .. }) => return Ok(false),
+            Err(error) => return Err(failure(error)),
+        };
+        Ok(match &self.checkpoint_sha256 {
+            Some(sha256) => *sha256 == wikitok_publish::hexadecimal(&Sha256::digest(&bytes)),
+            None => Checkpoint::from_bytes(&bytes).is_ok(),
+        })
+    }
+
     /// Whether no part follows `part`, of `parts` where that is known.
     pub(crate) fn is_last(&self, part: u32, parts: Option<u32>) -> bool {
         match parts {
@@ -121,8 +138,10 @@ impl Next {
 }
 
 impl Range {
-    /// Which bytes the range was made of, with their digest. The end of a stretch that is read from the front
-    /// is where the next one begins.
+    /// Which bytes the range was made of, with the digest of all that was read. The end of a stretch that is
+    /// read from the front is where the next one begins.
+    ///
+    /// Where a limit ended the reading, it is not known how far that had run ahead: a fixed stretch is digested.
     pub(crate) fn identity(&self, outcome: Option<&RangeOutcome>) -> Result<RangeIdentity, DumpError> {
         let ByteRange { from, to } = self.planned;
         let to = match (&self.input, outcome) {
@@ -131,8 +150,14 @@ impl Range {
             }
             _ => to,
         };
+        let (sha256, read_to) = if outcome.is_some() {
+            self.source.taken()
+        } else {
+            let read_to = to.saturating_add(OVERRUN).min(self.source.len());
+            (self.source.up_to(read_to)?, read_to)
+        };
         let (file, file_bytes) = (self.file.clone(), self.source.len());
-        Ok(RangeIdentity { file, file_bytes, from, to, sha256: self.digest(from, to)? })
+        Ok(RangeIdentity { file, file_bytes, from, to, read_to: Some(read_to), sha256 })
     }
 
     /// Whether the bytes that `before` was made of are those that are there now.
@@ -140,20 +165,7 @@ impl Range {
         let same_place = before.file == self.file
             && before.file_bytes == self.source.len()
             && before.from == self.planned.from;
-        Ok(same_place && self.digest(before.from, before.to)? == before.sha256)
-    }
-
-    fn digest(&self, from: u64, to: u64) -> Result<String, DumpError> {
-        let mut hash = Sha256::new_with_prefix(&self.start);
-        let (mut at, end) = (from, to.saturating_add(OVERRUN));
-        while at < end {
-            let chunk = self.source.read_at(at, DIGEST_CHUNK.min(end - at) as usize)?;
-            if chunk.is_empty() {
-                break;
-            }
-            hash.update(&chunk);
-            at += chunk.len() as u64;
-        }
-        Ok(wikitok_publish::hexadecimal(&hash.finalize()))
+        let read_to = before.read_to.unwrap_or_else(|| before.to.saturating_add(OVERRUN));
+        Ok(same_place && self.source.up_to(read_to)? == before.sha256)
     }
 }

@@ -1,21 +1,24 @@
 //! Temporal as the commands use it: connecting, starting runs, asking after them.
 
-use std::time::{Duration, SystemTime};
+use std::fmt;
+use std::time::Duration;
 
 use anyhow::Context;
+use serde::Serialize;
 use temporalio_client::errors::{WorkflowGetResultError, WorkflowQueryError, WorkflowStartError};
 use temporalio_client::tonic::{Code, IntoRequest};
 use temporalio_client::{
     Client, WorkflowDescribeOptions, WorkflowGetResultOptions, WorkflowHandle, WorkflowIdConflictPolicy,
     WorkflowIdReusePolicy, WorkflowQueryOptions, WorkflowStartOptions,
 };
+use temporalio_common::protos::temporal::api::common::v1::WorkflowExecution;
 use temporalio_common::protos::temporal::api::enums::v1::{IndexedValueType, TaskQueueType};
+use temporalio_common::protos::temporal::api::history::v1::history_event::Attributes;
 use temporalio_common::protos::temporal::api::namespace::v1::NamespaceConfig;
 use temporalio_common::protos::temporal::api::operatorservice::v1::AddSearchAttributesRequest;
-use temporalio_common::protos::temporal::api::taskqueue::v1::TaskQueue;
 use temporalio_common::protos::temporal::api::workflow::v1::PendingActivityInfo;
 use temporalio_common::protos::temporal::api::workflowservice::v1::{
-    DescribeTaskQueueRequest, UpdateNamespaceRequest,
+    GetWorkflowExecutionHistoryRequest, UpdateNamespaceRequest,
 };
 use temporalio_common::search_attributes::SearchAttributes;
 use wikitok_worker::{Connector, Queue, environment};
@@ -25,8 +28,6 @@ use wikitok_workflows::{DumpWorkflow, ShardWorkflow, names};
 use crate::error::Hinted;
 use crate::output;
 
-/// A poll lasts a minute; who has not polled for this long is gone.
-const POLLER_IS_GONE_AFTER: Duration = Duration::from_secs(75);
 /// The development server has its Web UI this many ports above its own.
 const UI_PORT_OFFSET: u16 = 1000;
 
@@ -38,6 +39,25 @@ pub(crate) struct Temporal {
     ui: String,
 }
 
+/// Work that failed and is being tried again.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Trouble {
+    /// The workflow that asked for it: the run, or one of its shards.
+    pub(crate) of: String,
+    /// The activity.
+    pub(crate) activity: String,
+    /// Which attempt is next, or at work.
+    pub(crate) attempt: i32,
+    /// Why the last one failed.
+    pub(crate) message: String,
+}
+
+impl fmt::Display for Trouble {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} of {}, attempt {}: {}", self.activity, self.of, self.attempt, self.message)
+    }
+}
+
 /// What activities in flight say of themselves.
 #[derive(Debug, Default)]
 pub(crate) struct Activities {
@@ -45,24 +65,38 @@ pub(crate) struct Activities {
     pub(crate) reading: u64,
     /// Articles embedded for parts that are not committed yet.
     pub(crate) embedding: u64,
-    /// The last failure of one that is being tried again.
-    pub(crate) trouble: Option<String>,
+    /// Those that failed and are being tried again.
+    pub(crate) troubles: Vec<Trouble>,
 }
 
 impl Activities {
-    fn add(&mut self, pending: &PendingActivityInfo) {
+    fn add(&mut self, of: &str, pending: &PendingActivityInfo) {
         let done = pending.heartbeat_details.as_ref().and_then(|details| details.payloads.first());
         let beat =
             done.and_then(|payload| serde_json::from_slice::<Beat>(&payload.data).ok()).unwrap_or_default();
-        match pending.activity_type.as_ref().map(|kind| kind.name.as_str()) {
-            Some("tokenize_part") => self.reading += beat.done,
-            Some("embed_part") => self.embedding += beat.done,
+        let activity = pending.activity_type.as_ref().map_or("", |kind| kind.name.as_str());
+        match activity {
+            "tokenize_part" => self.reading += beat.done,
+            "embed_part" => self.embedding += beat.done,
+            // The watch is handed on whenever its worker stops.
+            "watch_queues" => return,
             _ => {}
         }
         if let Some(failure) = &pending.last_failure {
-            self.trouble = Some(format!("attempt {}: {}", pending.attempt, failure.message));
+            let (of, activity) = (of.to_owned(), activity.to_owned());
+            let (attempt, message) = (pending.attempt, failure.message.clone());
+            self.troubles.push(Trouble { of, activity, attempt, message });
         }
     }
+}
+
+/// Where a run stands.
+#[derive(Debug, Default)]
+pub(crate) struct Standing {
+    /// As it says itself, with the counts of its shards in flight.
+    pub(crate) progress: DumpProgress,
+    /// Shards in flight that start no part before others have their vectors.
+    pub(crate) wait_for_vectors: u32,
 }
 
 /// Handle of a run.
@@ -128,6 +162,18 @@ impl Temporal {
     /// Starts a run, or attaches to the one that is running. A run that ended well is attached to, too, unless
     /// `again`.
     pub(crate) async fn start(&self, run: &Run, id: &str, again: bool) -> anyhow::Result<RunHandle> {
+        let (done, remake_quarantined) = (DumpProgress::default(), false);
+        self.start_with(DumpInput { run: run.clone(), done, remake_quarantined }, id, again).await
+    }
+
+    /// The same with what earlier executions have done.
+    pub(crate) async fn start_with(
+        &self,
+        input: DumpInput,
+        id: &str,
+        again: bool,
+    ) -> anyhow::Result<RunHandle> {
+        let run = &input.run;
         let reuse = if again {
             WorkflowIdReusePolicy::AllowDuplicate
         } else {
@@ -143,11 +189,32 @@ impl Temporal {
             ]))
             .static_summary(format!("{} → {}", run.snapshot, run.output))
             .build();
-        let input = DumpInput { run: run.clone(), done: DumpProgress::default() };
         match self.client.start_workflow(DumpWorkflow::run, input, options).await {
             Ok(_) | Err(WorkflowStartError::AlreadyStarted { .. }) => Ok(self.handle(id)),
             Err(error) => Err(error).with_context(|| format!("cannot start `{id}`")),
         }
+    }
+
+    /// The input that the last execution of a run was started with.
+    pub(crate) async fn input(&self, id: &str) -> anyhow::Result<DumpInput> {
+        let execution = WorkflowExecution { workflow_id: id.to_owned(), run_id: String::new() };
+        let request = GetWorkflowExecutionHistoryRequest {
+            namespace: self.namespace.clone(),
+            execution: Some(execution),
+            maximum_page_size: 1,
+            ..GetWorkflowExecutionHistoryRequest::default()
+        };
+        let mut service = self.client.connection().workflow_service();
+        let answer = service.get_workflow_execution_history(request.into_request()).await?.into_inner();
+        let first = answer.history.and_then(|history| history.events.into_iter().next());
+        let Some(Attributes::WorkflowExecutionStartedEventAttributes(started)) =
+            first.and_then(|event| event.attributes)
+        else {
+            return Err(unknown_run(id));
+        };
+        let payload = started.input.and_then(|input| input.payloads.into_iter().next());
+        let payload = payload.with_context(|| format!("`{id}` was started without an input"))?;
+        serde_json::from_slice(&payload.data).with_context(|| format!("cannot read the input of `{id}`"))
     }
 
     /// A run by its id.
@@ -155,15 +222,18 @@ impl Temporal {
         self.client.get_workflow_handle::<DumpWorkflow>(id)
     }
 
-    /// Where a run stands, its shards in flight included. Needs a worker of the workflow queue.
-    pub(crate) async fn progress(&self, id: &str) -> Result<DumpProgress, WorkflowQueryError> {
+    /// Where a run stands, its shards in flight included, and how many of these wait for vectors. Needs a worker
+    /// of the workflow queue.
+    pub(crate) async fn progress(&self, id: &str) -> Result<Standing, WorkflowQueryError> {
         let run = self.handle(id);
         let mut progress = run.query(DumpWorkflow::progress, (), WorkflowQueryOptions::default()).await?;
         let shards = progress.in_flight.iter().map(|shard| self.shard_progress(id, shard));
+        let mut wait_for_vectors = 0;
         for shard in futures_util::future::join_all(shards).await.into_iter().flatten() {
             progress.counts.add(&shard.counts);
+            wait_for_vectors += u32::from(shard.waits_for_vectors);
         }
-        Ok(progress)
+        Ok(Standing { progress, wait_for_vectors })
     }
 
     /// What the activities of a run are at: of the run itself and of its shards in flight.
@@ -171,12 +241,12 @@ impl Temporal {
         let ids = in_flight.iter().map(|shard| names::shard_id(id, shard)).chain([id.to_owned()]);
         let described = ids.map(|id| async move {
             let handle = self.handle(&id);
-            handle.describe(WorkflowDescribeOptions::default()).await.ok()
+            handle.describe(WorkflowDescribeOptions::default()).await.ok().map(|described| (id, described))
         });
         let mut activities = Activities::default();
-        for workflow in futures_util::future::join_all(described).await.into_iter().flatten() {
+        for (id, workflow) in futures_util::future::join_all(described).await.into_iter().flatten() {
             for pending in &workflow.raw().pending_activities {
-                activities.add(pending);
+                activities.add(&id, pending);
             }
         }
         activities
@@ -197,21 +267,9 @@ impl Temporal {
     pub(crate) async fn pollers(&self, queue: Queue) -> anyhow::Result<usize> {
         let kind = match queue {
             Queue::Workflow => TaskQueueType::Workflow,
-            Queue::Cpu | Queue::Gpu => TaskQueueType::Activity,
+            Queue::Cpu | Queue::Gpu | Queue::Mirror => TaskQueueType::Activity,
         };
-        let request = DescribeTaskQueueRequest {
-            namespace: self.namespace.clone(),
-            task_queue: Some(TaskQueue { name: queue.task_queue().to_owned(), ..TaskQueue::default() }),
-            task_queue_type: kind as i32,
-            ..DescribeTaskQueueRequest::default()
-        };
-        let mut service = self.client.connection().workflow_service();
-        let answer = service.describe_task_queue(request.into_request()).await?.into_inner();
-        let lately = |poller: &&temporalio_common::protos::temporal::api::taskqueue::v1::PollerInfo| {
-            let seen = poller.last_access_time.and_then(|time| SystemTime::try_from(time).ok());
-            seen.and_then(|seen| seen.elapsed().ok()).is_none_or(|ago| ago < POLLER_IS_GONE_AFTER)
-        };
-        Ok(answer.pollers.iter().filter(lately).count())
+        Ok(wikitok_activities::queues::pollers(&self.client, queue.task_queue(), kind).await?)
     }
 }
 

@@ -44,7 +44,7 @@ async fn on_server(
     temporal.register_search_attributes().await;
     temporal.remember_for(REMEMBERED).await?;
     output::remark(&format!(
-        "Temporal 127.0.0.1:{}\nWeb UI {}\nworkers for `workflow`, `cpu` and `gpu`; stop with Ctrl-C",
+        "Temporal 127.0.0.1:{}\nWeb UI {}\nworkers for `workflow`, `cpu`, `gpu` and `mirror`; stop with Ctrl-C",
         ports.server,
         server.ui(),
     ));

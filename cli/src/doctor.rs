@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use serde::Serialize;
 use wikitok_embed::{Embedder, EmbedderOptions};
-use wikitok_store::Location;
+use wikitok_store::{Access, Location};
 use wikitok_worker::{Connector, Queue, home};
 
 use crate::arguments::{DoctorArguments, Format};
@@ -40,9 +40,12 @@ pub(crate) async fn run(
     profile: Option<String>,
     format: Format,
 ) -> anyhow::Result<ExitCode> {
-    let mut checks = temporal(profile).await;
+    let mut checks = temporal(profile, arguments.mirror.is_some()).await;
     if let Some(source) = &arguments.source {
-        checks.push(Check::new("source", check_source(source).await));
+        checks.push(Check::new("source", check_source(source, arguments.contact.clone()).await));
+    }
+    if let Some(mirror) = &arguments.mirror {
+        checks.push(Check::new("mirror", check_output(mirror).await));
     }
     if let Some(output) = &arguments.output {
         checks.push(Check::new("output", check_output(output).await));
@@ -64,7 +67,7 @@ fn line(check: &Check) -> String {
 }
 
 /// The server, its namespace, and who polls each queue.
-async fn temporal(profile: Option<String>) -> Vec<Check> {
+async fn temporal(profile: Option<String>, mirrors: bool) -> Vec<Check> {
     let connected = async {
         let connector = Connector::from_environment(profile)?;
         let temporal = Temporal::connect(&connector, None).await?;
@@ -77,7 +80,7 @@ async fn temporal(profile: Option<String>) -> Vec<Check> {
         Err(error) => return vec![Check::new("temporal", Err(error))],
     };
     let mut checks = vec![Check::new("temporal", Ok(detail))];
-    for queue in Queue::ALL {
+    for queue in Queue::ALL.into_iter().filter(|queue| mirrors || *queue != Queue::Mirror) {
         checks.push(Check::new(format!("queue {queue}"), check_queue(&temporal, queue).await));
     }
     checks
@@ -94,8 +97,8 @@ async fn check_queue(temporal: &Temporal, queue: Queue) -> anyhow::Result<String
     }
 }
 
-async fn check_source(uri: &str) -> anyhow::Result<String> {
-    let source = Location::open(uri)?;
+async fn check_source(uri: &str, contact: Option<String>) -> anyhow::Result<String> {
+    let source = Location::open_with(uri, Access::from_environment().with_contact(contact))?;
     let wikis = wikitok_dump::wikis(&source).await?;
     Ok(format!("{}: {}", source.uri(), wikis.join(", ")))
 }

@@ -22,10 +22,6 @@ pub(crate) struct ModelArguments {
     /// What runs the model: `cpu`, `cuda` or `cuda:N`. For `start` only with --local.
     #[arg(long, env = environment::DEVICE, hide_env_values = true, default_value = "cpu")]
     pub(crate) device: Device,
-    /// Word pieces that run through the model together, padding included [default: what suits the device]. For `start`
-    /// only with --local.
-    #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
-    pub(crate) batch_tokens: Option<u32>,
 }
 
 impl ModelArguments {
@@ -36,7 +32,6 @@ impl ModelArguments {
             runtime_library: home::onnxruntime(),
             device: self.device,
             precision: self.precision,
-            batch_word_pieces: self.batch_tokens.map(|tokens| tokens as usize),
             threads,
         }
     }
@@ -63,6 +58,9 @@ pub(crate) struct EmbeddingArguments {
     /// In which numbers vectors are written: `f32`, or `f16` for half the size.
     #[arg(long, value_enum, default_value_t = VectorType::F32)]
     pub(crate) vector_type: VectorType,
+    /// Word pieces that run through the model together, padding included [default: what suits the workers' device].
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) batch_tokens: Option<u32>,
 }
 
 /// What has a vector.
@@ -112,6 +110,7 @@ impl EmbeddingArguments {
                 VectorType::F32 => "f32".to_owned(),
                 VectorType::F16 => "f16".to_owned(),
             },
+            batch_word_pieces: self.batch_tokens,
         })
     }
 

@@ -6,15 +6,20 @@
 mod arguments;
 mod client;
 mod configuration;
+mod control;
 mod dev;
 mod doctor;
+mod dry_run;
 mod embedding;
 mod error;
+mod errors;
 mod output;
 mod preflight;
 mod report;
+mod retry;
 mod search;
 mod server;
+mod snapshots;
 mod start;
 mod verify;
 mod watch;
@@ -46,9 +51,17 @@ async fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         Command::Watch { run } => watch::command(run, profile, format).await,
         Command::Status { run } => watch::status(run, profile, format).await,
         Command::List => watch::list(profile, format).await,
-        Command::Cancel { run } => watch::cancel(run, profile, format).await,
-        Command::Verify { output } => verify::run(output, format).await,
+        Command::Pause { run } => control::pause(run, profile, format).await,
+        Command::Resume { run } => control::resume(run, profile, format).await,
+        Command::Scale { run, shards_in_flight } => {
+            control::scale(run, *shards_in_flight, profile, format).await
+        }
+        Command::Cancel { run } => control::cancel(run, profile, format).await,
+        Command::Errors { run } => errors::run(run, profile, format).await,
+        Command::Retry { run, watch } => retry::run(run, *watch, profile, format).await,
+        Command::Verify { output, sample } => verify::run(output, *sample, format).await,
         Command::Search(search) => search::run(search, format).await,
+        Command::Snapshots(snapshots) => snapshots::run(snapshots, format).await,
         Command::Doctor(doctor) => doctor::run(doctor, profile, format).await,
         Command::Dev(dev) => dev::run(dev).await,
     }

@@ -2,13 +2,21 @@
 
 use anyhow::Context;
 use wikitok_activities::plan;
-use wikitok_dump::Snapshot;
-use wikitok_store::Location;
-use wikitok_workflows::contract::{Embedding, Run};
+use wikitok_dump::{Snapshot, SnapshotQuery};
+use wikitok_store::{Location, StoreError};
+use wikitok_workflows::contract::{Configuration, Embedding, Run};
 
 use crate::arguments::StartArguments;
 use crate::configuration;
 use crate::error::Hinted;
+
+/// A run that was found, and whose output is not another's.
+pub(crate) struct Sought {
+    pub(crate) run: Run,
+    pub(crate) id: String,
+    pub(crate) snapshot: Snapshot,
+    pub(crate) source: Location,
+}
 
 /// A run that can be started.
 pub(crate) struct Planned {
@@ -20,17 +28,14 @@ pub(crate) struct Planned {
 
 /// Finds the snapshot, opens the output, and shows that neither stands in the way of the run.
 pub(crate) async fn check(arguments: &StartArguments) -> anyhow::Result<Planned> {
-    let source = Location::open(&arguments.source).context("cannot use --source")?;
-    let snapshot = wikitok_dump::resolve(&source, &arguments.dump).await?;
+    let source = arguments.source.open().context("cannot use --source")?;
+    let mirror = open_mirror(arguments, &source).await?;
+    let (configuration, snapshot) = find(arguments, &source, mirror.as_ref()).await?;
     let output = Location::create(&arguments.output).await.context("cannot use --output")?;
     output.check_writable().await.context("cannot use --output")?;
-    let embedding = embedding(arguments).await?;
-    let (run, id) = configuration::run(arguments, embedding, &snapshot, source.uri(), output.uri());
-    let before = wikitok_publish::read_owner(&output).await?;
-    if let Some(reason) = before.and_then(|before| plan::conflict(&before, &run)) {
-        let message = format!("the output `{}` belongs to another run: {reason}", output.uri());
-        return Err(Hinted::new(message, "give each run an --output of its own").into());
-    }
+    let (run, id) =
+        configuration::run(arguments, configuration, &snapshot, source.uri(), mirror.as_ref(), output.uri());
+    check_owner(&output, &run).await?;
     Ok(Planned { run, id, snapshot, output })
 }
 
@@ -42,4 +47,86 @@ async fn embedding(arguments: &StartArguments) -> anyhow::Result<Option<Embeddin
     let asked = arguments.embedding.clone();
     let embedding = tokio::task::spawn_blocking(move || asked.configuration()).await??;
     Ok(Some(embedding))
+}
+
+/// The same without touching anything: the output need not be there.
+pub(crate) async fn look(arguments: &StartArguments) -> anyhow::Result<Sought> {
+    let source = arguments.source.open().context("cannot use --source")?;
+    // A mirror that is not there yet is not made.
+    let mirror = arguments.mirror.as_deref().and_then(|uri| Location::open(uri).ok());
+    let (configuration, snapshot) = find(arguments, &source, mirror.as_ref()).await?;
+    let there = match Location::open(&arguments.output) {
+        Err(StoreError::NoSuchDirectory { .. }) => None,
+        opened => Some(opened.context("cannot use --output")?),
+    };
+    let output = match &there {
+        Some(output) => output.uri().to_owned(),
+        None => std::path::absolute(&arguments.output)?.display().to_string(),
+    };
+    let (run, id) =
+        configuration::run(arguments, configuration, &snapshot, source.uri(), mirror.as_ref(), &output);
+    if let Some(output) = &there {
+        check_owner(output, &run).await?;
+    }
+    Ok(Sought { run, id, snapshot, source })
+}
+
+async fn find(
+    arguments: &StartArguments,
+    source: &Location,
+    mirror: Option<&Location>,
+) -> anyhow::Result<(Configuration, Snapshot)> {
+    let configuration = configuration::configuration(arguments, embedding(arguments).await?)?;
+    let snapshot = resolve(source, mirror, &arguments.dump, &configuration).await?;
+    Ok((configuration, snapshot))
+}
+
+async fn check_owner(output: &Location, run: &Run) -> anyhow::Result<()> {
+    let before = wikitok_publish::read_owner(output).await?;
+    if let Some(reason) = before.and_then(|before| plan::conflict(&before, run)) {
+        let message = format!("the output `{}` belongs to another run: {reason}", output.uri());
+        return Err(Hinted::new(message, "give each run an --output of its own").into());
+    }
+    Ok(())
+}
+
+/// Opens the mirror that is asked for, which the public server may not be read without.
+async fn open_mirror(arguments: &StartArguments, source: &Location) -> anyhow::Result<Option<Location>> {
+    let Some(uri) = &arguments.mirror else {
+        if !wikitok_store::is_public_server(source.uri()) {
+            return Ok(None);
+        }
+        let message = format!("`{}` is read once, into a mirror, and not by every worker", source.uri());
+        let hint = "add --mirror with a directory or bucket of yours, which has room for the dump";
+        return Err(Hinted::new(message, hint).into());
+    };
+    let mirror = Location::create(uri).await.context("cannot use --mirror")?;
+    mirror.check_writable().await.context("cannot use --mirror")?;
+    if mirror.uri() == source.uri() {
+        let message = format!("`{}` cannot be copied into itself", source.uri());
+        return Err(Hinted::new(message, "leave --mirror out: it is read as a --source").into());
+    }
+    Ok(Some(mirror))
+}
+
+/// The snapshot at the source, or in the mirror: a date that is complete there needs no source any more, and one
+/// that the source does not have any more may be there still.
+async fn resolve(
+    source: &Location,
+    mirror: Option<&Location>,
+    query: &SnapshotQuery,
+    configuration: &Configuration,
+) -> anyhow::Result<Snapshot> {
+    let Some(mirror) = mirror else { return Ok(plan::resolve(source, query, configuration).await?) };
+    if query.is_exact()
+        && let Ok(snapshot) = plan::resolve(mirror, query, configuration).await
+    {
+        return Ok(snapshot);
+    }
+    match plan::resolve(source, query, configuration).await {
+        Err(absent) if absent.is_absence() => {
+            plan::resolve(mirror, query, configuration).await.map_err(|_| absent.into())
+        }
+        found => Ok(found?),
+    }
 }

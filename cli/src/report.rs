@@ -16,9 +16,12 @@ use crate::output::{printable, thousands};
 pub(crate) struct Report {
     /// The workflow's id.
     pub(crate) run_id: String,
-    /// A word: `planning`, `running`, `publishing`, `done`, `done_with_quarantine`, `failed`, `cancelled`.
+    /// A word: `planning`, `running`, `paused`, `publishing`, `done`, `done_with_quarantine`, `failed`, `cancelled`.
     pub(crate) status: String,
-    /// Articles written.
+    /// What it waits for, in words, where it does.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) waiting: Option<String>,
+    /// Articles written, those of shards that did not end well included.
     pub(crate) articles: u64,
     /// Documents passed over, by reason.
     pub(crate) filtered: BTreeMap<String, u64>,
@@ -32,6 +35,12 @@ pub(crate) struct Report {
     pub(crate) shards_done: u32,
     /// Shards that failed for good: which, and why.
     pub(crate) failed_shards: Vec<ShardFailure>,
+    /// How many did.
+    #[serde(skip)]
+    pub(crate) failed_shards_total: u32,
+    /// Shards at work.
+    #[serde(skip)]
+    pub(crate) in_flight: Vec<String>,
     /// Token ids written.
     pub(crate) tokens: u64,
     /// Embedding vectors written.
@@ -52,25 +61,30 @@ pub(crate) struct Report {
 impl Report {
     pub(crate) fn new(run_id: &str, web_ui: &str, progress: &DumpProgress) -> Self {
         let seconds = seconds(progress);
-        let articles = progress.counts.articles;
+        let mut counts = progress.counts.clone();
+        counts.add(&progress.partial);
+        let articles = counts.articles;
         let per_second = if seconds > 0.0 { articles as f64 / seconds } else { 0.0 };
         Self {
             run_id: run_id.to_owned(),
             status: progress.status.as_str().to_owned(),
+            waiting: None,
             articles,
-            filtered: progress.counts.filtered.clone(),
-            quarantined: progress.counts.quarantined_total(),
-            quarantined_by_reason: progress.counts.quarantined.clone(),
+            quarantined: counts.quarantined_total(),
+            filtered: counts.filtered,
+            quarantined_by_reason: counts.quarantined,
             shards: progress.shards,
             shards_done: progress.shards_done,
             failed_shards: progress.failed.clone(),
-            tokens: progress.counts.tokens,
-            vectors: progress.counts.vectors,
+            failed_shards_total: progress.shards_failed,
+            in_flight: progress.in_flight.clone(),
+            tokens: counts.tokens,
+            vectors: counts.vectors,
             seconds: rounded(seconds),
             articles_per_second: rounded(per_second),
             output: progress.output.clone(),
             web_ui: web_ui.to_owned(),
-            error: None,
+            error: progress.given_up.clone(),
         }
     }
 
@@ -97,6 +111,9 @@ impl Report {
         };
         if let Some(error) = &self.error {
             line("error", printable(error));
+        }
+        if let Some(waiting) = &self.waiting {
+            line("waiting", waiting.clone());
         }
         for failure in &self.failed_shards {
             line(
@@ -133,7 +150,7 @@ fn seconds(progress: &DumpProgress) -> f64 {
     }
     let now = || SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64);
     let end = if progress.ended_ms > 0 { progress.ended_ms } else { now() };
-    end.saturating_sub(progress.started_ms) as f64 / 1000.0
+    (progress.before_ms + end.saturating_sub(progress.started_ms)) as f64 / 1000.0
 }
 
 fn rounded(number: f64) -> f64 {

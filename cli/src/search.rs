@@ -105,7 +105,6 @@ impl Query {
             runtime_library: home::onnxruntime(),
             device: Device::Cpu,
             precision: Precision::Fp32,
-            batch_word_pieces: None,
             threads: 1,
         })?;
         if let Some(made_with) = made_with {

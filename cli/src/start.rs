@@ -15,7 +15,7 @@ use crate::client::Temporal;
 use crate::error::Hinted;
 use crate::preflight::{self, Planned};
 use crate::server::{self, Server};
-use crate::{output, watch, workers};
+use crate::{dry_run, output, watch, workers};
 
 /// What `start` without --watch says.
 #[derive(Serialize)]
@@ -31,6 +31,9 @@ pub(crate) async fn run(
     profile: Option<String>,
     format: Format,
 ) -> anyhow::Result<ExitCode> {
+    if arguments.dry_run {
+        return dry_run::run(arguments, format).await;
+    }
     let planned = preflight::check(arguments).await?;
     if arguments.local {
         return local(arguments, &planned, format).await;
@@ -119,6 +122,7 @@ async fn on_server(
     let connector = Connector::local(&server.address())?;
     let mut queues = vec![Queue::Workflow, Queue::Cpu];
     queues.extend((!arguments.no_embed).then_some(Queue::Gpu));
+    queues.extend(arguments.mirror.is_some().then_some(Queue::Mirror));
     let ready = workers::prepare(&connector, &queues, &arguments.embedding.model).await?;
     let temporal = Temporal::connect(&connector, Some(server.ui())).await?;
     let watching = async {

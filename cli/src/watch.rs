@@ -1,4 +1,4 @@
-//! Following runs: `watch`, `status`, `list`, `cancel`.
+//! Following runs: `watch`, `status`, `list`.
 
 use std::io::IsTerminal;
 use std::process::ExitCode;
@@ -10,8 +10,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 use temporalio_client::errors::{WorkflowGetResultError, WorkflowInteractionError};
 use temporalio_client::{
-    WorkflowCancelOptions, WorkflowDescribeOptions, WorkflowExecution, WorkflowExecutionStatus,
-    WorkflowListOptions,
+    WorkflowDescribeOptions, WorkflowExecution, WorkflowExecutionStatus, WorkflowListOptions,
 };
 use temporalio_common::error::IncomingError;
 use wikitok_worker::Queue;
@@ -19,7 +18,7 @@ use wikitok_workflows::contract::{DumpProgress, Status};
 use wikitok_workflows::names;
 
 use crate::arguments::Format;
-use crate::client::{Activities, Temporal, unknown_run};
+use crate::client::{Activities, Standing, Temporal, unknown_run};
 use crate::error::Hinted;
 use crate::output::{self, printable, thousands};
 use crate::report::Report;
@@ -75,20 +74,29 @@ async fn result(temporal: &Temporal, id: &str) -> anyhow::Result<Report> {
 
 /// The report of a run that did not end well, from what it left as details.
 fn ended_badly(id: &str, link: &str, error: &WorkflowGetResultError) -> Report {
-    let (progress, why) = match error {
-        WorkflowGetResultError::Failed(failure) => match &**failure {
-            IncomingError::Application(application) => {
-                (application.details::<DumpProgress>().ok().flatten(), failure.failure().message.clone())
-            }
-            other => (None, other.to_string()),
-        },
-        WorkflowGetResultError::Cancelled { details } => {
-            let progress = details.deserialize::<DumpProgress>().unwrap_or_default();
-            return Report::new(id, link, &DumpProgress { status: Status::Cancelled, ..progress });
+    let progress = left_behind(error).unwrap_or_default();
+    match error {
+        WorkflowGetResultError::Cancelled { .. } => {
+            Report::new(id, link, &DumpProgress { status: Status::Cancelled, ..progress })
         }
-        other => (None, other.to_string()),
-    };
-    Report::failed(id, link, &progress.unwrap_or_default(), why)
+        WorkflowGetResultError::Failed(failure) if matches!(**failure, IncomingError::Application(_)) => {
+            Report::failed(id, link, &progress, failure.failure().message.clone())
+        }
+        WorkflowGetResultError::Failed(failure) => Report::failed(id, link, &progress, failure.to_string()),
+        other => Report::failed(id, link, &progress, other.to_string()),
+    }
+}
+
+/// The progress that a run left as details of its end.
+fn left_behind(error: &WorkflowGetResultError) -> Option<DumpProgress> {
+    match error {
+        WorkflowGetResultError::Failed(failure) => match &**failure {
+            IncomingError::Application(application) => application.details().ok().flatten(),
+            _ => None,
+        },
+        WorkflowGetResultError::Cancelled { details } => details.deserialize().ok(),
+        _ => None,
+    }
 }
 
 /// Shows progress for ever.
@@ -96,23 +104,45 @@ async fn follow(temporal: &Temporal, id: &str, view: &mut View) -> std::convert:
     loop {
         tokio::time::sleep(LOOK_EVERY).await;
         match temporal.progress(id).await {
-            Ok(progress) => {
-                let activities = temporal.activities(id, &progress.in_flight).await;
-                view.show(&progress, &activities, missing_worker(temporal, &progress).await);
+            Ok(standing) => {
+                let activities = temporal.activities(id, &standing.progress.in_flight).await;
+                let waiting = waiting(temporal, &standing).await;
+                view.show(&standing.progress, &activities, waiting);
             }
             Err(_) => view.wait(missing_worker(temporal, &DumpProgress::default()).await),
         }
     }
 }
 
+/// What a run waits for, in words, where it waits.
+async fn waiting(temporal: &Temporal, standing: &Standing) -> Option<String> {
+    if let Some(queue) = missing_worker(temporal, &standing.progress).await {
+        return Some(waiting_for(queue));
+    }
+    if standing.progress.paused {
+        return Some("paused: no new part is started until `wikitok-cli resume`".to_owned());
+    }
+    match standing.wait_for_vectors {
+        0 => None,
+        shards => {
+            Some(format!("{shards} shards wait for vectors: as many parts are tokenized as may be without"))
+        }
+    }
+}
+
 /// The queue that holds the run up because nobody polls it, if one does.
 async fn missing_worker(temporal: &Temporal, progress: &DumpProgress) -> Option<Queue> {
-    if !matches!(progress.status, Status::Planning | Status::Running | Status::Publishing) {
+    if !matches!(progress.status, Status::Planning | Status::Running | Status::Paused | Status::Publishing) {
         return None;
     }
     for queue in Queue::ALL {
-        // The GPU queue matters once there is something to embed.
-        let matters = queue != Queue::Gpu || progress.counts.articles > progress.counts.vectors;
+        // Whether a run makes vectors, it knows itself.
+        let missed = progress.without_worker.iter().any(|name| name == queue.task_queue());
+        let matters = match queue {
+            Queue::Workflow | Queue::Cpu => true,
+            Queue::Gpu => missed,
+            Queue::Mirror => missed || progress.copying > 0,
+        };
         if matters && temporal.pollers(queue).await.is_ok_and(|pollers| pollers == 0) {
             return Some(queue);
         }
@@ -141,8 +171,9 @@ impl View {
         Self { bar, said: None, last: String::new() }
     }
 
-    fn show(&mut self, progress: &DumpProgress, activities: &Activities, missing: Option<Queue>) {
-        let counts = &progress.counts;
+    fn show(&mut self, progress: &DumpProgress, activities: &Activities, waiting: Option<String>) {
+        let mut counts = progress.counts.clone();
+        counts.add(&progress.partial);
         let mut line = format!(
             "{}: {} of {} shards, {} articles, {} tokens, {} vectors",
             progress.status.as_str().replace('_', " "),
@@ -162,10 +193,13 @@ impl View {
                 line = format!("{line}, {} {what}", thousands(number));
             }
         }
-        if let Some(queue) = missing {
-            line.push_str(&waiting_for(queue));
-        } else if let Some(trouble) = &activities.trouble {
-            line = format!("{line} — {}", printable(trouble));
+        if let Some(why) = &progress.given_up {
+            line = format!("given up: {} — {line}", printable(why));
+        }
+        if let Some(waiting) = waiting {
+            line = format!("{line} — {waiting}");
+        } else if let Some(trouble) = activities.troubles.first() {
+            line = format!("{line} — {}", printable(&trouble.to_string()));
         }
         self.say(line);
     }
@@ -173,7 +207,7 @@ impl View {
     fn wait(&mut self, missing: Option<Queue>) {
         let line = missing.map_or_else(
             || "waiting for an answer from the run".to_owned(),
-            |queue| format!("waiting{}", waiting_for(queue)),
+            |queue| format!("waiting: {}", waiting_for(queue)),
         );
         self.say(line);
     }
@@ -199,19 +233,28 @@ impl View {
 }
 
 fn waiting_for(queue: Queue) -> String {
-    format!(" — no worker polls `{}`: start `wikitok-worker --queue {queue}`", queue.task_queue())
+    format!("no worker polls `{}`: start `wikitok-worker --queue {queue}`", queue.task_queue())
 }
 
 pub(crate) async fn status(id: &str, profile: Option<String>, format: Format) -> anyhow::Result<ExitCode> {
     let temporal = Temporal::from_environment(profile).await?;
-    if !is_running(&temporal, id).await? {
-        let report = result(&temporal, id).await?;
-        output::show(format, &report, Report::text)?;
-        return Ok(ExitCode::SUCCESS);
+    let running = is_running(&temporal, id).await?;
+    let report = report(&temporal, id, running).await?;
+    if running && let Some(trouble) = temporal.activities(id, &report.in_flight).await.troubles.first() {
+        output::remark(&format!("trying again: {}", printable(&trouble.to_string())));
+    }
+    output::show(format, &report, Report::text)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The report of a run: where it stands while it is running, else how it ended.
+pub(crate) async fn report(temporal: &Temporal, id: &str, running: bool) -> anyhow::Result<Report> {
+    if !running {
+        return result(temporal, id).await;
     }
     let answer = tokio::time::timeout(ANSWERS_WITHIN, temporal.progress(id)).await;
-    let Ok(Ok(progress)) = answer else {
-        let missing = missing_worker(&temporal, &DumpProgress::default()).await;
+    let Ok(Ok(standing)) = answer else {
+        let missing = missing_worker(temporal, &DumpProgress::default()).await;
         let hint = missing.map_or_else(
             || "look at the run in the Web UI".to_owned(),
             |queue| format!("start `wikitok-worker --queue {queue}`"),
@@ -220,17 +263,21 @@ pub(crate) async fn status(id: &str, profile: Option<String>, format: Format) ->
             missing.map_or_else(String::new, |queue| format!(": no worker polls `{}`", queue.task_queue()));
         return Err(Hinted::new(format!("`{id}` does not answer{why}"), hint).into());
     };
-    if let Some(queue) = missing_worker(&temporal, &progress).await {
-        output::remark(&format!("waiting{}", waiting_for(queue)));
-    }
-    if let Some(trouble) = temporal.activities(id, &progress.in_flight).await.trouble {
-        output::remark(&format!("trying again, {}", printable(&trouble)));
-    }
-    output::show(format, &Report::new(id, &temporal.link(id), &progress), Report::text)?;
-    Ok(ExitCode::SUCCESS)
+    let report = Report::new(id, &temporal.link(id), &standing.progress);
+    Ok(Report { waiting: waiting(temporal, &standing).await, ..report })
 }
 
-async fn is_running(temporal: &Temporal, id: &str) -> anyhow::Result<bool> {
+/// What a run that has ended left behind; nothing where it was ended without being asked.
+pub(crate) async fn last_progress(temporal: &Temporal, id: &str) -> anyhow::Result<Option<DumpProgress>> {
+    match temporal.result(id).await {
+        Ok(progress) => Ok(Some(progress)),
+        Err(WorkflowGetResultError::NotFound(_)) => Err(unknown_run(id)),
+        Err(WorkflowGetResultError::Rpc(status)) => Err(status).context("cannot ask after the run"),
+        Err(error) => Ok(left_behind(&error)),
+    }
+}
+
+pub(crate) async fn is_running(temporal: &Temporal, id: &str) -> anyhow::Result<bool> {
     match temporal.handle(id).describe(WorkflowDescribeOptions::default()).await {
         Ok(run) => Ok(run.close_time().is_none()),
         Err(WorkflowInteractionError::NotFound(_)) => Err(unknown_run(id)),
@@ -283,19 +330,4 @@ fn table(runs: &[Listed]) -> String {
     let width = runs.iter().map(|run| run.run_id.len()).max().unwrap_or_default();
     let line = |run: &Listed| format!("{:width$}  {}", run.run_id, run.status.replace('_', " "));
     output::lines(runs.iter().map(line))
-}
-
-pub(crate) async fn cancel(id: &str, profile: Option<String>, format: Format) -> anyhow::Result<ExitCode> {
-    let temporal = Temporal::from_environment(profile).await?;
-    if !is_running(&temporal, id).await? {
-        return Err(Hinted::new(format!("`{id}` has ended"), format!("see `wikitok-cli status {id}`")).into());
-    }
-    match temporal.handle(id).cancel(WorkflowCancelOptions::default()).await {
-        Ok(()) => {}
-        Err(WorkflowInteractionError::NotFound(_)) => return Err(unknown_run(id)),
-        Err(error) => return Err(error).with_context(|| format!("cannot cancel `{id}`")),
-    }
-    let answer = serde_json::json!({ "run_id": id, "status": "cancelling" });
-    output::show(format, &answer, |_| format!("{id}: cancelling; see `wikitok-cli status {id}`"))?;
-    Ok(ExitCode::SUCCESS)
 }

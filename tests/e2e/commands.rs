@@ -12,7 +12,10 @@ fn help(arguments: &[&str]) -> String {
 fn help_teaches() {
     insta::with_settings!({ snapshot_path => "snapshots", prepend_module_to_snapshot => false }, {
         insta::assert_snapshot!("help", help(&[]));
-        for command in ["start", "watch", "status", "list", "cancel", "verify", "search", "doctor", "dev"] {
+        for command in [
+            "start", "watch", "status", "list", "pause", "resume", "scale", "errors", "retry", "cancel", "verify",
+            "search", "doctor", "dev",
+        ] {
             let text = help(&[command]);
             assert!(text.contains("Example"), "`{command} --help` has no example");
             insta::assert_snapshot!(format!("help-{command}"), text);

@@ -1,94 +1,13 @@
 //! Any process may die at any moment: the result is byte for byte that of an undisturbed run.
 
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use rustix::process::{Pid, Signal, kill_process};
-
-use crate::harness::{assert_same, assert_verified, cli, data, ended, home, program, wait_until};
+use crate::harness::{assert_same, assert_verified, cli, data, ended, wait_until};
+use crate::processes::{Server, Worker, free_port};
 
 const KILLS: usize = 5;
-
-/// A Temporal server of the test's own, with its database in a file.
-struct Server {
-    child: Child,
-    port: u16,
-    database: std::path::PathBuf,
-}
-
-impl Server {
-    fn start(database: &Path, port: u16) -> Self {
-        let child = Command::new(home().join("bin/temporal"))
-            .args(["server", "start-dev", "--headless", "--ip", "127.0.0.1", "--log-level", "never"])
-            .args(["--port", &port.to_string(), "--db-filename"])
-            .arg(database)
-            .args(["--sqlite-pragma", "journal_mode=WAL", "--sqlite-pragma", "synchronous=NORMAL"])
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        let server = Self { child, port, database: database.to_owned() };
-        wait_until("the server answers", || std::net::TcpStream::connect(("127.0.0.1", port)).is_ok());
-        server
-    }
-
-    /// Kills it without a warning and starts it again with its database.
-    fn kill_and_restart(mut self) -> Self {
-        self.child.kill().unwrap();
-        self.child.wait().unwrap();
-        let (database, port) = (self.database.clone(), self.port);
-        std::mem::forget(self);
-        Self::start(&database, port)
-    }
-
-    fn address(&self) -> String {
-        format!("127.0.0.1:{}", self.port)
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-/// A worker process for all queues.
-struct Worker(Child);
-
-impl Worker {
-    fn start(address: &str) -> Self {
-        let child = Command::new(program("wikitok-worker"))
-            .args(["--queue", "workflow", "--queue", "cpu", "--queue", "gpu", "--slots", "2"])
-            .env("TEMPORAL_ADDRESS", address)
-            .env("WIKITOK_HOME", home())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        Self(child)
-    }
-
-    fn terminate(mut self) -> i32 {
-        let pid = Pid::from_raw(self.0.id() as i32).unwrap();
-        kill_process(pid, Signal::TERM).unwrap();
-        let code = self.0.wait().unwrap().code().unwrap_or(-1);
-        std::mem::forget(self);
-        code
-    }
-}
-
-impl Drop for Worker {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-fn free_port() -> u16 {
-    std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port()
-}
 
 /// The command line of the run: many small parts, so that a kill finds several in flight.
 fn start(address: &str, output: &Path) -> Command {
@@ -105,7 +24,7 @@ fn start(address: &str, output: &Path) -> Command {
 }
 
 /// Manifests committed so far: a clock that ticks with the work.
-fn committed(output: &Path) -> usize {
+pub(crate) fn committed(output: &Path) -> usize {
     let manifests = walkdir::WalkDir::new(output.join("manifests")).into_iter();
     manifests.filter_map(Result::ok).filter(|entry| entry.path().is_file()).count()
 }

@@ -209,3 +209,24 @@ fn tiny_real_dumps_are_read() {
         assert!(!ended.json["run_id"].as_str().unwrap().contains("20260927"));
     }
 }
+
+/// A checkpoint is where the next part begins: a damaged one would begin it elsewhere, and records would be lost.
+#[test]
+fn a_damaged_checkpoint_is_made_again() {
+    let scratch = tempfile::tempdir().unwrap();
+    let output = scratch.path().join("output");
+    let more = ["--no-embed", "--range-bytes", "60000"];
+    assert_eq!(run("enwiki-20240408", &data("sample"), &output, &more).code, 0);
+    let whole = files(&output);
+    let shard = std::fs::read_dir(output.join("checkpoints")).unwrap().next().unwrap().unwrap().path();
+    let checkpoint = shard.join("part-00002.bin");
+    let bytes = std::fs::read(&checkpoint).unwrap();
+    let mut elsewhere = bytes.clone();
+    elsewhere[12] ^= 0x40;
+    for damaged in [elsewhere, Vec::new(), bytes[..20].to_vec()] {
+        std::fs::write(&checkpoint, damaged).unwrap();
+        std::fs::remove_file(output.join("_SUCCESS")).unwrap();
+        assert_eq!(run("enwiki-20240408", &data("sample"), &output, &more).code, 0);
+        assert!(files(&output) == whole);
+    }
+}

@@ -6,10 +6,16 @@
 #![allow(clippy::print_stderr, reason = "what a test says is read when it fails")]
 
 mod commands;
+mod control;
 mod edge;
 mod embedding;
 mod harness;
+mod history;
 mod kill;
 mod layouts;
+mod memory;
 mod mistakes;
+mod options;
+mod processes;
 mod readers;
+mod sources;

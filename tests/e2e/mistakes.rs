@@ -103,7 +103,7 @@ fn a_device_that_is_not_there_is_no_fallback() {
 #[test]
 fn a_run_that_is_not_there_says_where_to_look() {
     crate::harness::require_server();
-    for command in ["watch", "status", "cancel"] {
+    for command in ["watch", "status", "pause", "resume", "errors", "retry", "cancel"] {
         let ended = refused(&mut cli([command, "wikitok/nowiki-20200101/0"]));
         assert!(ended.stderr.contains("wikitok-cli list"), "{}", ended.stderr);
     }

@@ -17,6 +17,8 @@ pub const TEMPORAL: &str = "WIKITOK_TEMPORAL";
 pub const PRECISION: &str = "WIKITOK_PRECISION";
 /// What runs the model: `cpu`, `cuda` or `cuda:N`.
 pub const DEVICE: &str = "WIKITOK_DEVICE";
+/// An e-mail address or a URL at which the operators of a web server with dumps reach you.
+pub const CONTACT: &str = "WIKITOK_CONTACT";
 /// What is logged to stderr, as a `tracing` filter, e.g. `info` or `wikitok=debug`.
 pub const LOG: &str = "WIKITOK_LOG";
 /// Address of the Temporal Web UI that links are made with. Default: that of the development server.

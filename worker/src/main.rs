@@ -21,7 +21,7 @@ use wikitok_worker::{ConnectError, Connector, Queue, RunError, WorkerConfig, Wor
     after_help = "Example:\n  TEMPORAL_ADDRESS=temporal:7233 wikitok-worker --queue cpu --slots 8"
 )]
 struct Arguments {
-    /// Task queue to poll: `workflow`, `cpu` or `gpu`; may be repeated.
+    /// Task queue to poll: `workflow`, `cpu`, `gpu` or `mirror`; may be repeated.
     #[arg(long = "queue", required = true)]
     queues: Vec<Queue>,
     /// Parts tokenized at the same time by the `cpu` queue [default: one for each core].
@@ -39,10 +39,6 @@ struct Arguments {
     #[cfg(feature = "gpu")]
     #[arg(long, env = environment::PRECISION, hide_env_values = true, default_value = "fp32")]
     precision: wikitok_embed::Precision,
-    /// Word pieces that run through the model together, padding included [default: what suits the device].
-    #[cfg(feature = "gpu")]
-    #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
-    batch_tokens: Option<u32>,
     /// Threads that the model may use [default: one for each core].
     #[cfg(feature = "gpu")]
     #[arg(long)]
@@ -100,7 +96,6 @@ fn config(arguments: &Arguments) -> WorkerConfig {
             runtime_library: wikitok_worker::home::onnxruntime(),
             device: arguments.device,
             precision: arguments.precision,
-            batch_word_pieces: arguments.batch_tokens.map(|tokens| tokens as usize),
             threads: arguments.threads.unwrap_or(cores),
         },
         grace: Duration::from_secs(arguments.grace),

@@ -14,11 +14,13 @@ pub enum Queue {
     Cpu,
     /// Embedding.
     Gpu,
+    /// Copying shards from a source into a mirror.
+    Mirror,
 }
 
 impl Queue {
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::Workflow, Self::Cpu, Self::Gpu];
+    pub const ALL: [Self; 4] = [Self::Workflow, Self::Cpu, Self::Gpu, Self::Mirror];
 
     /// The name of the task queue in Temporal.
     pub fn task_queue(self) -> &'static str {
@@ -26,6 +28,7 @@ impl Queue {
             Self::Workflow => names::WORKFLOW_QUEUE,
             Self::Cpu => names::CPU_QUEUE,
             Self::Gpu => names::GPU_QUEUE,
+            Self::Mirror => names::MIRROR_QUEUE,
         }
     }
 }
@@ -36,6 +39,7 @@ impl fmt::Display for Queue {
             Self::Workflow => "workflow",
             Self::Cpu => "cpu",
             Self::Gpu => "gpu",
+            Self::Mirror => "mirror",
         })
     }
 }
@@ -47,6 +51,6 @@ impl FromStr for Queue {
         Self::ALL
             .into_iter()
             .find(|queue| queue.to_string() == name)
-            .ok_or_else(|| format!("`{name}` is not a queue: `workflow`, `cpu` or `gpu`"))
+            .ok_or_else(|| format!("`{name}` is not a queue: `workflow`, `cpu`, `gpu` or `mirror`"))
     }
 }

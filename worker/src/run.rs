@@ -9,6 +9,7 @@ use temporalio_sdk::runtime::RuntimeOptions;
 use temporalio_sdk::runtime::worker_tuner::{FixedSizeSlotSupplier, TunerHolder};
 use temporalio_sdk::{Runtime, Worker, WorkerOptions};
 use tokio_util::sync::CancellationToken;
+use wikitok_activities::queues::QueueActivities;
 use wikitok_workflows::{DumpWorkflow, ShardWorkflow};
 
 use crate::Queue;
@@ -16,6 +17,9 @@ use crate::Queue;
 /// Heartbeats are sent no rarer than this, so that a cancellation arrives within seconds.
 const HEARTBEAT_EVERY: Duration = Duration::from_secs(2);
 const WORKFLOW_SLOTS: usize = 100;
+/// Shards copied at the same time. A run asks for no more than two, wherever they are done.
+#[cfg(feature = "cpu")]
+const COPIES: usize = 4;
 
 /// What a worker process does.
 #[derive(Debug)]
@@ -52,7 +56,9 @@ pub enum RunError {
 
 /// Workers that have all they need, the model included, and poll once they are run.
 pub struct Workers {
-    workers: Vec<Worker>,
+    polling: Vec<Worker>,
+    /// Tells activities that would go on for ever that the worker stops.
+    stopping: CancellationToken,
     _runtime: Runtime,
 }
 
@@ -62,22 +68,23 @@ impl Workers {
         let telemetry = TelemetryOptions::builder().build();
         let runtime = RuntimeOptions::builder().telemetry_options(telemetry).build().map_err(sdk)?;
         let runtime = Runtime::from_current_tokio(runtime).map_err(sdk)?;
-        let mut workers = Vec::new();
+        let (mut polling, stopping) = (Vec::new(), CancellationToken::new());
         for queue in &config.queues {
-            let options = options(*queue, config).await?;
-            workers.push(Worker::new(&runtime, client.clone(), options).map_err(sdk)?);
+            let options = options(*queue, config, &stopping).await?;
+            polling.push(Worker::new(&runtime, client.clone(), options).map_err(sdk)?);
         }
-        Ok(Self { workers, _runtime: runtime })
+        Ok(Self { polling, stopping, _runtime: runtime })
     }
 
     /// Polls until `stop` is cancelled and what was begun is finished or handed back.
     ///
     /// Not `Send`: workflows run on the task that calls this.
     pub async fn run(mut self, stop: CancellationToken) -> Result<(), RunError> {
-        let handles: Vec<_> = self.workers.iter().map(Worker::shutdown_handle).collect();
-        let running = futures_util::future::try_join_all(self.workers.iter_mut().map(Worker::run));
+        let handles: Vec<_> = self.polling.iter().map(Worker::shutdown_handle).collect();
+        let running = futures_util::future::try_join_all(self.polling.iter_mut().map(Worker::run));
         let stopping = async {
             stop.cancelled().await;
+            self.stopping.cancel();
             for shutdown in &handles {
                 shutdown();
             }
@@ -90,7 +97,11 @@ impl Workers {
     }
 }
 
-async fn options(queue: Queue, config: &WorkerConfig) -> Result<WorkerOptions, RunError> {
+async fn options(
+    queue: Queue,
+    config: &WorkerConfig,
+    stopping: &CancellationToken,
+) -> Result<WorkerOptions, RunError> {
     let builder = WorkerOptions::new(queue.task_queue())
         .graceful_shutdown_period(config.grace)
         .max_heartbeat_throttle_interval(HEARTBEAT_EVERY);
@@ -100,11 +111,17 @@ async fn options(queue: Queue, config: &WorkerConfig) -> Result<WorkerOptions, R
             .map_err(sdk)?
             .register_workflow::<ShardWorkflow>()
             .map_err(sdk)?
+            .register_activities(QueueActivities::new(stopping.clone()))
             .build()),
         #[cfg(feature = "cpu")]
         Queue::Cpu => {
             let activities = wikitok_activities::CpuActivities::default();
             Ok(builder.tuner(slots(config.cpu_slots)).register_activities(activities).build())
+        }
+        #[cfg(feature = "cpu")]
+        Queue::Mirror => {
+            let activities = wikitok_activities::MirrorActivities;
+            Ok(builder.tuner(slots(COPIES)).register_activities(activities).build())
         }
         #[cfg(feature = "gpu")]
         Queue::Gpu => {

@@ -7,8 +7,9 @@ use temporalio_macros::activity_definitions;
 use temporalio_sdk::activities::ActivityError;
 
 use crate::contract::{
-    EmbedPartInput, EmbeddedPart, PlanShardInput, PlanSnapshotInput, PublishRunInput, SealShardInput,
-    ShardPlan, SnapshotPlan, TokenizePartInput, TokenizedPart,
+    CheckCopyInput, EmbedPartInput, EmbeddedPart, MirrorShardInput, PlanShardInput, PlanSnapshotInput,
+    PublishRunInput, SealShardInput, Shard, ShardPlan, SnapshotPlan, TokenizePartInput, TokenizedPart,
+    WatchQueuesInput, WatchedQueues,
 };
 
 /// Activities of [`crate::names::CPU_QUEUE`].
@@ -24,6 +25,11 @@ impl Cpu {
 
     #[activity(name = "plan_shard")]
     pub fn plan_shard(_: PlanShardInput) -> Result<ShardPlan, ActivityError> {
+        unimplemented!()
+    }
+
+    #[activity(name = "check_copy")]
+    pub fn check_copy(_: CheckCopyInput) -> Result<(), ActivityError> {
         unimplemented!()
     }
 
@@ -43,6 +49,18 @@ impl Cpu {
     }
 }
 
+/// Activities of [`crate::names::MIRROR_QUEUE`].
+#[derive(Debug)]
+pub struct Mirror;
+
+#[activity_definitions]
+impl Mirror {
+    #[activity(name = "mirror_shard")]
+    pub fn mirror_shard(_: MirrorShardInput) -> Result<Shard, ActivityError> {
+        unimplemented!()
+    }
+}
+
 /// Activities of [`crate::names::GPU_QUEUE`].
 #[derive(Debug)]
 pub struct Gpu;
@@ -51,6 +69,19 @@ pub struct Gpu;
 impl Gpu {
     #[activity(name = "embed_part")]
     pub fn embed_part(_: EmbedPartInput) -> Result<EmbeddedPart, ActivityError> {
+        unimplemented!()
+    }
+}
+
+/// Activities of [`crate::names::WORKFLOW_QUEUE`] itself: a run can only ask for what its own queue can do while
+/// others have no worker.
+#[derive(Debug)]
+pub struct Watch;
+
+#[activity_definitions]
+impl Watch {
+    #[activity(name = "watch_queues")]
+    pub fn watch_queues(_: WatchQueuesInput) -> Result<WatchedQueues, ActivityError> {
         unimplemented!()
     }
 }

@@ -6,6 +6,9 @@
 use serde::{Deserialize, Serialize};
 use wikitok_counts::Counts;
 
+pub use crate::bound::{Bound, Bounds};
+pub use crate::places::Places;
+
 /// Everything that decides the bytes of the output, given the snapshot.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub struct Configuration {
@@ -19,6 +22,32 @@ pub struct Configuration {
     pub limit: Option<u64>,
     /// How a shard is cut: compressed bytes in a range.
     pub range_bytes: u64,
+    /// Which shards of the snapshot, by their places in its order, e.g. `0-3,7`; all without it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shards: Option<String>,
+    /// Which namespaces: none for articles, namespace 0 of the content index; else those of the general index.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub namespaces: Vec<i64>,
+    /// Texts with fewer characters are left out.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub min_chars: u64,
+    /// Whether the text itself is kept beside its ids.
+    #[serde(default = "yes", skip_serializing_if = "is_yes")]
+    pub keep_text: bool,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde hands over a reference")]
+fn is_zero(number: &u64) -> bool {
+    *number == 0
+}
+
+fn yes() -> bool {
+    true
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde hands over a reference")]
+fn is_yes(answer: &bool) -> bool {
+    *answer
 }
 
 /// Which model makes the vectors, and how.
@@ -45,6 +74,9 @@ pub struct Embedding {
     /// How articles are cut into passages; none for one vector of each article's beginning.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub passages: Option<PassageCut>,
+    /// Padded word pieces of a batch; none for what suits the worker's device. It decides the last bits.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub batch_word_pieces: Option<u32>,
 }
 
 /// How articles are cut into passages.
@@ -84,11 +116,21 @@ pub struct Pace {
     pub backlog_parts: u32,
     /// Silence after which a worker is taken for dead, in seconds.
     pub heartbeat_seconds: u32,
+    /// Events after which an execution starts nothing more and continues as a new one. The server suggests that
+    /// earlier unless it was configured otherwise; work in flight adds some hundred events more, and no history
+    /// should pass 10,000.
+    pub longest_history: u32,
 }
 
 impl Default for Pace {
     fn default() -> Self {
-        Self { shards_in_flight: 8, parts_in_flight: 4, backlog_parts: 16, heartbeat_seconds: 30 }
+        Self {
+            shards_in_flight: 8,
+            parts_in_flight: 4,
+            backlog_parts: 16,
+            heartbeat_seconds: 30,
+            longest_history: 6_000,
+        }
     }
 }
 
@@ -110,9 +152,18 @@ pub struct Run {
     /// Fingerprint of all that the vectors depend on; none without an embedding.
     #[serde(default)]
     pub vectors_fingerprint: Option<String>,
+    /// Where shards are copied to before they are read, with none: nowhere, they are read at the source.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mirror: Option<String>,
+    /// At which address the operators of the source reach whoever runs this.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub contact: Option<String>,
     /// How fast to go.
     #[serde(default)]
     pub pace: Pace,
+    /// What may go wrong before the run is given up.
+    #[serde(default)]
+    pub bounds: Bounds,
 }
 
 /// A shard: one file of the snapshot, as it was when the run was planned.
@@ -133,9 +184,12 @@ pub struct Shard {
 pub struct DumpInput {
     /// What to do.
     pub run: Run,
-    /// What earlier executions of this run have done, when it continues as new.
+    /// What earlier executions of this run have done, when it continues as new or is tried again.
     #[serde(default)]
     pub done: DumpProgress,
+    /// Parts with records in quarantine are made again, though they are committed.
+    #[serde(default)]
+    pub remake_quarantined: bool,
 }
 
 /// Where a run stands: the answer to the `progress` query of [`crate::DumpWorkflow`].
@@ -154,12 +208,30 @@ pub struct DumpProgress {
     pub shards_done: u32,
     /// Names of the shards at work.
     pub in_flight: Vec<String>,
+    /// How many of them are being copied into the mirror.
+    pub copying: u32,
     /// Shards that failed for good; the first [`MAX_FAILURES`] of them.
     pub failed: Vec<ShardFailure>,
     /// How many failed.
     pub shards_failed: u32,
     /// Sum over the shards that ended well.
     pub counts: Counts,
+    /// Sum over the committed parts of shards that ended, but not well.
+    pub partial: Counts,
+    /// Shards that ended, but not well: failed or cancelled.
+    pub unfinished: Places,
+    /// Shards of an earlier execution that are still to be tried again, before those never started.
+    pub again: Places,
+    /// Why the run was given up before its end, where it was.
+    pub given_up: Option<String>,
+    /// No new part is started.
+    pub paused: bool,
+    /// Shards worked on at the same time, where that was changed; 0 where it was not.
+    pub shards_in_flight: u32,
+    /// Task queues that no worker polls.
+    pub without_worker: Vec<String>,
+    /// Milliseconds that executions before this one took, when the run was tried again.
+    pub before_ms: u64,
     /// When it began, in milliseconds since 1970.
     pub started_ms: u64,
     /// When it ended, in milliseconds since 1970; 0 before.
@@ -178,6 +250,8 @@ pub enum Status {
     Planning,
     /// Working on shards.
     Running,
+    /// Starting no new parts until it is told to go on.
+    Paused,
     /// Writing the manifest of the run.
     Publishing,
     /// Finished, with every record processed.
@@ -196,6 +270,7 @@ impl Status {
         match self {
             Self::Planning => "planning",
             Self::Running => "running",
+            Self::Paused => "paused",
             Self::Publishing => "publishing",
             Self::Done => "done",
             Self::DoneWithQuarantine => "done_with_quarantine",
@@ -236,6 +311,27 @@ pub struct SnapshotPlan {
     pub shards: u32,
     /// Up to [`SHARDS_IN_PAGE`] of them, from the index asked for.
     pub page: Vec<Shard>,
+    /// They lie in the run's mirror, all of them, and need not be copied.
+    #[serde(default)]
+    pub mirrored: bool,
+}
+
+/// Input of the `mirror_shard` activity, whose result is the shard in the mirror.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub struct MirrorShardInput {
+    /// The run.
+    pub run: Run,
+    /// The shard at the source.
+    pub shard: Shard,
+}
+
+/// Input of the `check_copy` activity.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub struct CheckCopyInput {
+    /// The run.
+    pub run: Run,
+    /// The shard in the mirror.
+    pub shard: Shard,
 }
 
 /// Input of [`crate::ShardWorkflow`].
@@ -251,6 +347,9 @@ pub struct ShardInput {
     /// What earlier executions of this shard have done, when it continues as new.
     #[serde(default)]
     pub done: ShardProgress,
+    /// Parts with records in quarantine are made again, though they are committed.
+    #[serde(default)]
+    pub remake_quarantined: bool,
 }
 
 /// Where a shard stands: the answer to the `progress` query of [`crate::ShardWorkflow`], and its result.
@@ -269,7 +368,31 @@ pub struct ShardProgress {
     pub at_end: bool,
     /// Sum over the parts committed.
     pub counts: Counts,
+    /// No new part is started.
+    pub paused: bool,
+    /// As many parts wait for their vectors as may, so that no new part is started.
+    pub waits_for_vectors: bool,
 }
+
+/// Argument of the `left` signal of [`crate::DumpWorkflow`]: what a shard had done when it was cancelled. Temporal
+/// keeps the details of a cancelled child, and the SDK does not hand them to the parent.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub struct ShardLeft {
+    /// Name of the shard.
+    pub shard: String,
+    /// What it had done.
+    pub progress: ShardProgress,
+}
+
+/// Argument of the `scale` update of [`crate::DumpWorkflow`].
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub struct Scale {
+    /// Shards worked on at the same time from now on.
+    pub shards_in_flight: u32,
+}
+
+/// At most so many shards are worked on at the same time: Temporal's own limit for children is 2,000.
+pub const MOST_SHARDS_IN_FLIGHT: u32 = 1_000;
 
 /// Input of the `plan_shard` activity.
 #[derive(Clone, Debug, Deserialize, Serialize)]
@@ -301,6 +424,9 @@ pub struct TokenizePartInput {
     pub parts: Option<u32>,
     /// Stop after so many articles.
     pub limit: Option<u64>,
+    /// The part is made again if it has records in quarantine, though it is committed.
+    #[serde(default)]
+    pub remake_quarantined: bool,
 }
 
 /// Result of the `tokenize_part` activity.
@@ -354,6 +480,22 @@ pub struct PublishRunInput {
     pub shards: u32,
     /// What the workflow counted, which the manifests must confirm.
     pub counts: Counts,
+}
+
+/// Input of the `watch_queues` activity.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub struct WatchQueuesInput {
+    /// The task queues to watch.
+    pub queues: Vec<String>,
+    /// Those of them that are known to have no worker.
+    pub without_worker: Vec<String>,
+}
+
+/// Result of the `watch_queues` activity.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub struct WatchedQueues {
+    /// Those that have no worker now: other ones than before.
+    pub without_worker: Vec<String>,
 }
 
 /// Detail of a heartbeat: how far an activity is, shown by `temporal workflow describe` and the Web UI.

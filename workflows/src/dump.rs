@@ -2,41 +2,46 @@
 
 #![allow(missing_docs, reason = "the SDK's macros make associated constants that cannot be documented")]
 
+use std::collections::BTreeMap;
+use std::error::Error;
 use std::time::UNIX_EPOCH;
 
 use temporalio_macros::{workflow, workflow_methods};
 use temporalio_sdk::{
-    ChildWorkflowOptions, ContinueAsNewOptions, WorkflowContext, WorkflowContextView, WorkflowResult,
+    ContinueAsNewOptions, SyncWorkflowContext, WorkflowContext, WorkflowContextView, WorkflowResult,
 };
 
 use crate::activities::Cpu;
 use crate::contract::{
-    DumpInput, DumpProgress, MAX_FAILURES, PlanSnapshotInput, PublishRunInput, Run, Shard, ShardFailure,
-    ShardInput, ShardProgress, SnapshotPlan, Status,
+    DumpInput, DumpProgress, MOST_SHARDS_IN_FLIGHT, PublishRunInput, Run, Scale, ShardLeft, ShardProgress,
+    Status,
 };
-use crate::failure::{self, Stop};
-use crate::window::Window;
-use crate::{ShardWorkflow, names, options};
+use crate::failure::Stop;
+use crate::shards::Shards;
+use crate::{names, options};
 
-/// Plans a snapshot, runs a [`ShardWorkflow`] for each of its shards, and publishes the result.
+/// Plans a snapshot, runs a [`crate::ShardWorkflow`] for each of its shards, and publishes the result.
 ///
 /// A shard that fails for good does not stop the others; the run then ends as failed, naming it, and without
 /// publishing. What was committed stays, and starting the run again goes on from there.
 #[workflow]
 pub struct DumpWorkflow {
-    input: DumpInput,
-    progress: DumpProgress,
+    pub(crate) input: DumpInput,
+    pub(crate) progress: DumpProgress,
+    /// Counts what came from outside: who waits for that waits for another number.
+    pub(crate) messages: u64,
+    /// What cancelled shards had done, until their end is seen.
+    pub(crate) left: BTreeMap<String, ShardProgress>,
 }
 
-type Context = WorkflowContext<DumpWorkflow>;
-type Outcome = Result<ShardProgress, ShardFailure>;
+pub(crate) type Context = WorkflowContext<DumpWorkflow>;
 
 #[workflow_methods]
 impl DumpWorkflow {
     #[init]
     fn new(_context: &WorkflowContextView, input: DumpInput) -> Self {
         let progress = DumpProgress { output: input.run.output.clone(), ..input.done.clone() };
-        Self { input, progress }
+        Self { input, progress, messages: 0, left: BTreeMap::new() }
     }
 
     /// The workflow's body.
@@ -70,6 +75,64 @@ impl DumpWorkflow {
     pub fn progress(&self, _context: &WorkflowContextView) -> DumpProgress {
         self.progress.clone()
     }
+
+    /// No new part is started; those at work are finished.
+    #[signal(name = "pause")]
+    pub fn pause(&mut self, _context: &mut SyncWorkflowContext<Self>) {
+        self.progress.paused = true;
+        self.messages += 1;
+    }
+
+    /// Parts are started again.
+    #[signal(name = "resume")]
+    pub fn resume(&mut self, _context: &mut SyncWorkflowContext<Self>) {
+        self.progress.paused = false;
+        self.messages += 1;
+    }
+
+    /// A shard says what it had done when it was cancelled.
+    #[signal(name = "left")]
+    pub fn left(&mut self, _context: &mut SyncWorkflowContext<Self>, shard: ShardLeft) {
+        self.left.insert(shard.shard, shard.progress);
+    }
+
+    /// Changes how many shards are worked on at the same time; returns how many they were.
+    #[update(name = "scale")]
+    #[allow(clippy::needless_pass_by_value, reason = "updates take their argument by value")]
+    pub fn scale(&mut self, _context: &mut SyncWorkflowContext<Self>, to: Scale) -> Scale {
+        let before = Scale { shards_in_flight: self.shards_in_flight() };
+        self.progress.shards_in_flight = to.shards_in_flight;
+        self.messages += 1;
+        before
+    }
+
+    #[update_validator(scale)]
+    fn check_scale(
+        &self,
+        _context: &WorkflowContextView,
+        to: &Scale,
+    ) -> Result<(), Box<dyn Error + Send + Sync>> {
+        if self.input.run.configuration.limit.is_some() {
+            return Err("a run with a limit does its shards one by one".into());
+        }
+        if !(1..=MOST_SHARDS_IN_FLIGHT).contains(&to.shards_in_flight) {
+            let asked = to.shards_in_flight;
+            return Err(format!("{asked} is not between 1 and {MOST_SHARDS_IN_FLIGHT}").into());
+        }
+        Ok(())
+    }
+}
+
+impl DumpWorkflow {
+    /// How many shards may be worked on at the same time.
+    pub(crate) fn shards_in_flight(&self) -> u32 {
+        match (self.input.run.configuration.limit, self.progress.shards_in_flight) {
+            // A limit counts articles in their order, so a shard must know what those before it gave.
+            (Some(_), _) => 1,
+            (None, 0) => self.input.run.pace.shards_in_flight.max(1),
+            (None, scaled) => scaled,
+        }
+    }
 }
 
 async fn work(context: &Context, input: &DumpInput) -> Result<(), Stop> {
@@ -77,9 +140,12 @@ async fn work(context: &Context, input: &DumpInput) -> Result<(), Stop> {
         let started = now(context);
         context.state_mut(|s| s.progress.started_ms = started);
     }
-    let mut shards = Shards::new(context.clone(), input.run.clone());
+    let mut shards = Shards::new(context.clone(), input.clone());
     shards.run().await?;
     let progress = context.state(|s| s.progress.clone());
+    if let Some(why) = &progress.given_up {
+        return Err(Stop::bound_passed(why.clone()));
+    }
     if shards.more() {
         let input = DumpInput { done: progress.clone(), ..input.clone() };
         context.continue_as_new(input, ContinueAsNewOptions::default())?;
@@ -98,7 +164,8 @@ async fn publish(context: &Context, run: &Run, progress: &DumpProgress) -> Resul
     Ok(context.execute_activity(Cpu::publish_run, input, options).await?)
 }
 
-fn set_status(context: &Context, status: Status) {
+/// Sets the status where it can be seen and searched for.
+pub(crate) fn set_status(context: &Context, status: Status) {
     context.state_mut(|s| s.progress.status = status);
     context.upsert_search_attributes([names::STATUS.value_set(status.as_str().to_owned())]);
 }
@@ -107,141 +174,4 @@ fn set_status(context: &Context, status: Status) {
 fn now(context: &Context) -> u64 {
     let time = context.workflow_time().and_then(|time| time.duration_since(UNIX_EPOCH).ok());
     time.map_or(0, |since| since.as_millis() as u64)
-}
-
-/// The shards of the run in flight.
-struct Shards {
-    context: Context,
-    run: Run,
-    running: Window<(String, Outcome)>,
-    /// The page of the plan that is being worked through, and the index of its first shard.
-    page: Vec<Shard>,
-    page_first: u32,
-}
-
-impl Shards {
-    fn new(context: Context, run: Run) -> Self {
-        Self { context, run, running: Window::new(), page: Vec::new(), page_first: 0 }
-    }
-
-    /// Runs shards until none are left, the limit is reached, the run is cancelled, or the history has grown
-    /// long; then waits for those in flight, since what they return would be lost with this execution.
-    async fn run(&mut self) -> Result<(), Stop> {
-        loop {
-            while self.may_start() {
-                let shard = self.next_shard().await?;
-                self.start(shard);
-            }
-            if self.running.is_empty() {
-                break;
-            }
-            let (_, (shard, outcome)) = self.running.next().await;
-            self.ended(&shard, outcome);
-        }
-        if self.context.cancellation_token().is_cancelled() {
-            return Err(Stop::Cancelled);
-        }
-        Ok(())
-    }
-
-    /// Shards are left to start, and nothing but the length of the history speaks against it.
-    fn more(&self) -> bool {
-        let planned =
-            self.context.state(|s| s.progress.shards == 0 || s.progress.shards_started < s.progress.shards);
-        // Nobody knows what a limit leaves for the shards after one that failed.
-        let limited = self.run.configuration.limit.is_some();
-        let stuck = limited && self.context.state(|s| s.progress.shards_failed > 0);
-        planned && !stuck && self.articles_left() != Some(0)
-    }
-
-    fn may_start(&self) -> bool {
-        // A limit counts articles in their order, so a shard must know what those before it gave.
-        let window = match self.run.configuration.limit {
-            Some(_) => 1,
-            None => self.run.pace.shards_in_flight.max(1),
-        };
-        self.more()
-            && self.running.len() < window
-            && !self.context.continue_as_new_suggested()
-            && !self.context.cancellation_token().is_cancelled()
-    }
-
-    fn articles_left(&self) -> Option<u64> {
-        let articles = self.context.state(|s| s.progress.counts.articles);
-        self.run.configuration.limit.map(|limit| limit.saturating_sub(articles))
-    }
-
-    async fn next_shard(&mut self) -> Result<(u32, Shard), Stop> {
-        let index = self.context.state(|s| s.progress.shards_started);
-        if index < self.page_first || (index - self.page_first) as usize >= self.page.len() {
-            let plan = self.plan(index).await?;
-            self.page = plan.page;
-            self.page_first = index;
-        }
-        let shard = self.page.get((index - self.page_first) as usize).cloned();
-        shard.map(|shard| (index, shard)).ok_or_else(|| Stop::bug(format!("the plan has no shard {index}")))
-    }
-
-    async fn plan(&mut self, first: u32) -> Result<SnapshotPlan, Stop> {
-        let summary = format!("plan {} from shard {first}", self.run.snapshot);
-        let options = options::activity(&self.run, names::CPU_QUEUE, summary);
-        let input = PlanSnapshotInput { run: self.run.clone(), first };
-        let plan = self.context.execute_activity(Cpu::plan_snapshot, input, options).await?;
-        self.context.state_mut(|s| s.progress.shards = plan.shards);
-        if self.context.state(|s| s.progress.status == Status::Planning) {
-            set_status(&self.context, Status::Running);
-        }
-        Ok(plan)
-    }
-
-    fn start(&mut self, (index, shard): (u32, Shard)) {
-        self.context.state_mut(|s| {
-            s.progress.shards_started += 1;
-            s.progress.in_flight.push(shard.name.clone());
-        });
-        let options = options::child(self.context.workflow_id(), &self.run, &shard);
-        let input = ShardInput {
-            run: self.run.clone(),
-            shard,
-            limit: self.articles_left(),
-            done: ShardProgress::default(),
-        };
-        let context = self.context.clone();
-        self.running.push(index, async move {
-            let name = input.shard.name.clone();
-            (name, run_shard(&context, input, options).await)
-        });
-    }
-
-    fn ended(&mut self, shard: &str, outcome: Outcome) {
-        let cancelled = self.context.cancellation_token().is_cancelled();
-        self.context.state_mut(|s| {
-            let progress = &mut s.progress;
-            progress.in_flight.retain(|name| name != shard);
-            match outcome {
-                Ok(shard) => {
-                    progress.shards_done += 1;
-                    progress.counts.add(&shard.counts);
-                }
-                // Not a failure of the shard, when the whole run was asked to stop.
-                Err(failure) if cancelled && failure.reason == failure::CANCELLED => {}
-                Err(failure) => {
-                    progress.shards_failed += 1;
-                    progress.failed.push(failure);
-                    progress.failed.truncate(MAX_FAILURES);
-                }
-            }
-        });
-    }
-}
-
-async fn run_shard(context: &Context, input: ShardInput, options: ChildWorkflowOptions) -> Outcome {
-    let shard = input.shard.name.clone();
-    let started = context.start_child_workflow(ShardWorkflow::run, input, options).await;
-    let child = started.map_err(|error| ShardFailure {
-        shard: shard.clone(),
-        reason: "start_failed".to_owned(),
-        message: error.to_string(),
-    })?;
-    child.result().await.map_err(|error| failure::of_shard(&shard, &error))
 }

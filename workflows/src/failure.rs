@@ -6,11 +6,15 @@ use temporalio_common::error::{
 };
 use temporalio_sdk::WorkflowTermination;
 
-use crate::contract::{DumpProgress, ShardFailure};
+use crate::contract::{DumpProgress, ShardFailure, ShardProgress};
 
 /// Type of the failure with which a run ends whose shards did not all end well. Its detail is the
 /// [`DumpProgress`] at the end.
 pub const SHARDS_FAILED: &str = "shards_failed";
+
+/// Type of the failure with which a run ends that was given up because a bound was passed. Its detail is the
+/// [`DumpProgress`] at the end.
+pub const BOUND_PASSED: &str = "bound_passed";
 
 /// Reason of what ended because someone asked for it.
 pub(crate) const CANCELLED: &str = "cancelled";
@@ -74,6 +78,11 @@ impl Stop {
         Self::Failed { reason: SHARDS_FAILED.to_owned(), message }
     }
 
+    /// More went wrong than the run's bounds allow.
+    pub(crate) fn bound_passed(message: String) -> Self {
+        Self::Failed { reason: BOUND_PASSED.to_owned(), message }
+    }
+
     /// The end of the execution, with what was done by then as its detail.
     pub(crate) fn into_termination<T>(self, progress: T) -> WorkflowTermination
     where
@@ -109,7 +118,37 @@ impl From<WorkflowTermination> for Stop {
     }
 }
 
-pub(crate) fn of_shard(shard: &str, error: &ChildWorkflowExecutionError) -> ShardFailure {
+/// What becomes of a shard whose copy into the mirror failed.
+pub(crate) fn of_copy(shard: &str, error: &ActivityExecutionError) -> ShardFailure {
+    if error.as_cancelled().is_some() {
+        return cancelled(shard);
+    }
     let (reason, message) = told(error.cause(), error);
     ShardFailure { shard: shard.to_owned(), reason, message }
+}
+
+/// What becomes of a shard that was not begun because the run was asked to stop.
+pub(crate) fn cancelled(shard: &str) -> ShardFailure {
+    ShardFailure { shard: shard.to_owned(), reason: CANCELLED.to_owned(), message: CANCELLED.to_owned() }
+}
+
+/// Why a shard did not end well, and what it had done by then, where it could still say so.
+pub(crate) fn of_shard(
+    shard: &str,
+    error: &ChildWorkflowExecutionError,
+) -> (ShardFailure, Option<ShardProgress>) {
+    let (reason, message) = told(error.cause(), error);
+    (ShardFailure { shard: shard.to_owned(), reason, message }, left_behind(error.cause()))
+}
+
+/// The progress with which a shard's execution ended: the detail of the outermost failure that is its own.
+fn left_behind(mut error: Option<&IncomingError>) -> Option<ShardProgress> {
+    while let Some(failure) = error {
+        match failure {
+            IncomingError::Application(failure) => return failure.details().ok().flatten(),
+            IncomingError::Cancelled(failure) => return failure.details().ok().flatten(),
+            _ => error = failure.cause(),
+        }
+    }
+    None
 }

@@ -6,6 +6,8 @@ use temporalio_common::search_attributes::SearchAttributeKey;
 pub const WORKFLOW_QUEUE: &str = "wikitok-workflow";
 /// Task queue of the activities that read, tokenize and publish.
 pub const CPU_QUEUE: &str = "wikitok-cpu";
+/// Task queue of the activities that copy shards from a source into a mirror.
+pub const MIRROR_QUEUE: &str = "wikitok-mirror";
 /// Task queue of the activities that embed.
 pub const GPU_QUEUE: &str = "wikitok-gpu";
 
@@ -33,4 +35,10 @@ pub fn wiki(snapshot: &str) -> &str {
 /// The id of the child that does one shard of a run: `<run id>/<shard>`.
 pub fn shard_id(run_id: &str, shard: &str) -> String {
     format!("{run_id}/{shard}")
+}
+
+/// The id of the run that a shard is done for, by the id of the child that does it; none for a shard that is done
+/// by itself.
+pub(crate) fn run_of_shard<'a>(id: &'a str, shard: &str) -> Option<&'a str> {
+    id.strip_suffix(shard)?.strip_suffix('/').filter(|run| !run.is_empty())
 }

@@ -6,10 +6,10 @@ use temporalio_common::RetryPolicy;
 use temporalio_common::search_attributes::SearchAttributes;
 use temporalio_sdk::{
     ActivityCancellationType, ActivityOptions, ChildWorkflowCancellationType, ChildWorkflowOptions,
-    ParentClosePolicy, WorkflowIdReusePolicy,
+    ParentClosePolicy, WorkflowCancellationToken, WorkflowContext, WorkflowIdReusePolicy,
 };
 
-use crate::contract::{Run, Shard};
+use crate::contract::{Pace, Run, Shard};
 use crate::names;
 
 /// Attempts at an activity before its failure is final. With the longest pause between them this outlasts
@@ -37,8 +37,35 @@ pub(crate) fn activity(run: &Run, queue: &str, summary: String) -> ActivityOptio
         .build()
 }
 
-pub(crate) fn child(run_id: &str, run: &Run, shard: &Shard) -> ChildWorkflowOptions {
+/// Whether an execution should begin nothing new and continue as a new one.
+pub(crate) fn history_is_long<W>(context: &WorkflowContext<W>, pace: &Pace) -> bool {
+    context.continue_as_new_suggested() || context.history_length() >= pace.longest_history
+}
+
+/// Watching goes on for as long as nothing changes; it is begun anew once in a while.
+const LONGEST_WATCH: Duration = Duration::from_hours(24);
+const WATCH_IS_LOST_AFTER: Duration = Duration::from_mins(1);
+
+pub(crate) fn watch() -> ActivityOptions {
+    ActivityOptions::with_start_to_close_timeout(LONGEST_WATCH)
+        .heartbeat_timeout(WATCH_IS_LOST_AFTER)
+        .cancellation_type(ActivityCancellationType::Abandon)
+        .retry_policy(
+            RetryPolicy::builder().initial_interval(FIRST_PAUSE).maximum_interval(LONGEST_PAUSE).build(),
+        )
+        .summary("watch for queues without a worker".to_owned())
+        .build()
+}
+
+/// A child ends when the run does, or when `token` is cancelled.
+pub(crate) fn child(
+    run_id: &str,
+    run: &Run,
+    shard: &Shard,
+    token: WorkflowCancellationToken,
+) -> ChildWorkflowOptions {
     ChildWorkflowOptions::builder()
+        .cancellation_token(token)
         .workflow_id(names::shard_id(run_id, &shard.name))
         .cancel_type(ChildWorkflowCancellationType::WaitCancellationCompleted)
         .parent_close_policy(ParentClosePolicy::RequestCancel)

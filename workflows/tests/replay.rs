@@ -33,7 +33,17 @@ async fn replay(history: &[u8]) -> Result<(), String> {
 async fn every_stored_history_replays() {
     let files = histories();
     let names: Vec<String> = files.iter().map(|f| f.file_stem().unwrap().to_string_lossy().into()).collect();
-    for workflow in ["dump", "shard-bzip2", "shard-gzip", "dump-failed"] {
+    for workflow in [
+        "dump-0",
+        "dump-failed",
+        "dump-given-up",
+        "dump-retried",
+        "dump-steered",
+        "shard-bzip2",
+        "shard-continued",
+        "shard-gzip",
+        "shard-steered",
+    ] {
         assert!(
             names.iter().any(|name| name.starts_with(workflow)),
             "no history of `{workflow}` in {names:?}"

@@ -55,6 +55,18 @@ impl Counts {
         add_all(&mut self.quarantined, &other.quarantined);
     }
 
+    /// Takes away what a stretch of the dump gave that was added before.
+    pub fn subtract(&mut self, other: &Self) {
+        self.documents -= other.documents;
+        self.articles -= other.articles;
+        self.tokens -= other.tokens;
+        self.characters -= other.characters;
+        self.vectors -= other.vectors;
+        self.uncompressed_bytes -= other.uncompressed_bytes;
+        subtract_all(&mut self.filtered, &other.filtered);
+        subtract_all(&mut self.quarantined, &other.quarantined);
+    }
+
     /// All that was filtered, whatever the reason.
     pub fn filtered_total(&self) -> u64 {
         self.filtered.values().sum()
@@ -81,6 +93,14 @@ fn add_all(to: &mut BTreeMap<String, u64>, from: &BTreeMap<String, u64>) {
     }
 }
 
+/// Reasons that nothing is left of go, as if they had never come.
+fn subtract_all(from: &mut BTreeMap<String, u64>, what: &BTreeMap<String, u64>) {
+    for (reason, count) in what {
+        *from.entry(reason.clone()).or_default() -= count;
+    }
+    from.retain(|_, count| *count > 0);
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -101,6 +121,8 @@ mod tests {
         sum.add(&counts(5, 2, 3, 0));
         assert_eq!(sum, counts(8, 3, 4, 1));
         assert_eq!(sum.check(), Ok(()));
+        sum.subtract(&counts(5, 2, 3, 0));
+        assert_eq!(sum, counts(3, 1, 1, 1));
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! What can go wrong between a source and its records, short of a single bad record.
 
+use std::time::Duration;
+
 use wikitok_store::{ErrorKind, StoreError};
 
 /// A snapshot that cannot be found, or a shard that cannot be read.
@@ -13,6 +15,22 @@ pub enum DumpError {
         query: String,
         /// What is wrong with it.
         problem: &'static str,
+    },
+    /// A selection of shards cannot be understood.
+    #[error("`{selection}` selects no shards")]
+    BadSelection {
+        /// The selection as given.
+        selection: String,
+    },
+    /// A shard was asked for that the snapshot does not have.
+    #[error("snapshot `{snapshot}` has {there} shards, and none at place {asked}")]
+    NoSuchShard {
+        /// The snapshot's name.
+        snapshot: String,
+        /// The place asked for.
+        asked: u32,
+        /// How many shards there are.
+        there: u32,
     },
     /// The source holds no dumps.
     #[error("`{uri}` holds no dumps")]
@@ -104,12 +122,9 @@ pub enum DumpError {
         /// Where and how.
         problem: String,
     },
-    /// A range opens to more bytes than allowed.
-    #[error("the range opens to more than {limit} bytes")]
-    OutputLimit {
-        /// The limit.
-        limit: u64,
-    },
+    /// Whoever watches the reading ended it.
+    #[error("the reading was stopped")]
+    Stopped,
     /// A checkpoint's bytes cannot be understood.
     #[error("not a checkpoint: {problem}")]
     BadCheckpoint {
@@ -122,10 +137,24 @@ pub enum DumpError {
 }
 
 impl DumpError {
+    /// Whether it says that what was looked for is not there, or not yet.
+    pub fn is_absence(&self) -> bool {
+        matches!(
+            self,
+            Self::NoDumps { .. }
+                | Self::UnknownWiki { .. }
+                | Self::NoSuchDate { .. }
+                | Self::Unfinished { .. }
+                | Self::NoShards { .. }
+        )
+    }
+
     /// What the error means for a retry.
     pub fn kind(&self) -> ErrorKind {
         match self {
             Self::BadQuery { .. }
+            | Self::BadSelection { .. }
+            | Self::NoSuchShard { .. }
             | Self::NoDumps { .. }
             | Self::UnknownWiki { .. }
             | Self::NoSuchDate { .. }
@@ -137,9 +166,16 @@ impl DumpError {
             | Self::UnknownFormat { .. }
             | Self::Truncated { .. }
             | Self::Corrupt { .. }
-            | Self::BrokenChain { .. }
-            | Self::OutputLimit { .. } => ErrorKind::BadInput,
-            Self::BadCheckpoint { .. } | Self::NotAtEnd => ErrorKind::Bug,
+            | Self::BrokenChain { .. } => ErrorKind::BadInput,
+            Self::BadCheckpoint { .. } | Self::NotAtEnd | Self::Stopped => ErrorKind::Bug,
+        }
+    }
+
+    /// How long to wait before trying again, where the other side said so.
+    pub fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Store(error) => error.retry_after(),
+            _ => None,
         }
     }
 
@@ -151,6 +187,12 @@ impl DumpError {
                  `enwiki-2026` or `enwiki-latest`"
                     .to_owned(),
             ),
+            Self::NoSuchShard { there, .. } => {
+                Some(format!("places are counted from 0: the last is {}", there.saturating_sub(1)))
+            }
+            Self::BadSelection { .. } => {
+                Some("name them by their places, counted from 0: `3`, `0-3` or `0,2,5-7`".to_owned())
+            }
             Self::NoDumps { .. } => Some(
                 "looked for `other/cirrus_search_index`, `other/cirrussearch`, `cirrus_search_index`, \
                  `cirrussearch` and for directories named by a date (`YYYYMMDD`)"
@@ -166,7 +208,6 @@ impl DumpError {
             Self::EmptyFile | Self::Truncated { .. } | Self::Corrupt { .. } | Self::UnknownFormat { .. } => {
                 Some("copy the shard again from where it came".to_owned())
             }
-            Self::OutputLimit { .. } => Some("the shard may be a decompression bomb".to_owned()),
             Self::Store(error) => error.hint(),
             _ => None,
         }

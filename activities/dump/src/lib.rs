@@ -26,7 +26,10 @@ pub use chain::{BlockChain, CrcFold, check_chain};
 pub use error::DumpError;
 pub use gzip::Checkpoint;
 pub use plan::{ByteRange, Compression, RangePlan, plan_ranges, sniff};
-pub use range::{RangeInput, RangeLimits, RangeOutcome, RangeReader, open_range};
-pub use records::{Article, BadReason, BadRecord, FilterReason, Record};
-pub use snapshot::{Layout, ShardFile, Snapshot, SnapshotQuery, resolve, wikis};
+pub use range::{RangeBytes, RangeInput, RangeLimits, RangeOutcome, RangeReader, open_range};
+pub use records::{Article, BadReason, BadRecord, Batch, FilterReason, Record, Wanted};
+pub use snapshot::{
+    Index, Layout, ListedSnapshot, ShardFile, ShardSelection, Snapshot, SnapshotQuery, home, resolve,
+    snapshots, wikis,
+};
 pub use source::{LocationObject, ReadAt};

@@ -15,7 +15,7 @@ use std::sync::Arc;
 
 use crate::bzip2::Blocks;
 use crate::gzip::{Checkpoint, Members};
-use crate::records::{Action, Line, Lines, Pairing, Record};
+use crate::records::{Action, Batch, Line, Lines, Pairing, Record, Wanted, take_garbage, take_rest};
 use crate::{BlockChain, ByteRange, DumpError, ReadAt};
 
 /// Some editors put this before the first line of a file.
@@ -40,7 +40,9 @@ pub enum RangeInput {
 pub struct RangeLimits {
     /// Longer lines are quarantined without being held.
     pub max_line_bytes: usize,
-    /// A range that opens to more bytes is an error: it may be a decompression bomb.
+    /// Records of a range that begin behind so many bytes are passed over, which is one quarantined record: it
+    /// may be a decompression bomb. The data is still read to its end, so that the next range can be found and
+    /// checksums hold.
     pub max_output_bytes: u64,
 }
 
@@ -70,8 +72,13 @@ pub struct RangeReader {
     lines: Lines,
     ownership: Ownership,
     pairing: Pairing,
+    /// Records that are found and not yet given.
+    batch: Batch,
     documents: u64,
     state: State,
+    max_output_bytes: u64,
+    /// Records are passed over from here on.
+    passes_over: bool,
 }
 
 /// Opens a range of a shard. Whether it is gzip or bzip2 must be known: see [`crate::sniff`].
@@ -80,23 +87,20 @@ pub fn open_range(
     input: &RangeInput,
     limits: RangeLimits,
 ) -> Result<RangeReader, DumpError> {
-    let (data, ownership) = match input {
-        RangeInput::Blocks(range) => {
-            let ownership = Ownership::Blocks { starts_shard: range.from == 0, owns_any: false };
-            (Data::Blocks(Box::new(Blocks::open(source, *range)?)), ownership)
-        }
-        RangeInput::Stream { start, consume_bytes } => {
-            let members = Members::open(source, start.as_ref(), *consume_bytes);
-            (Data::Members(Box::new(members)), Ownership::Stream { starts_shard: start.is_none() })
-        }
+    let ownership = match input {
+        RangeInput::Blocks(range) => Ownership::Blocks { starts_shard: range.from == 0, owns_any: false },
+        RangeInput::Stream { start, .. } => Ownership::Stream { starts_shard: start.is_none() },
     };
     Ok(RangeReader {
-        decoder: Decoder { data, max_output_bytes: limits.max_output_bytes },
+        decoder: Decoder::open(source, input)?,
         lines: Lines::new(limits.max_line_bytes),
         ownership,
         pairing: Pairing::default(),
+        batch: Batch::default(),
         documents: 0,
         state: State::Before,
+        max_output_bytes: limits.max_output_bytes,
+        passes_over: false,
     })
 }
 
@@ -111,29 +115,60 @@ enum State {
 }
 
 impl RangeReader {
+    /// The same range, of which these documents are the articles.
+    #[must_use]
+    pub fn wanting(mut self, wanted: Wanted) -> Self {
+        self.batch = Batch::wanting(Arc::new(wanted));
+        self
+    }
+
     /// The next record; `None` once the range is read. An error means that the shard is damaged or could not
     /// be read, and that no record of the range may be used.
     #[expect(clippy::should_implement_trait, reason = "an iterator would go on after an error")]
     pub fn next(&mut self) -> Result<Option<Record>, DumpError> {
         loop {
-            if let Some(record) = self.pairing.next() {
+            if let Some(record) = self.batch.next() {
                 self.documents += 1;
                 return Ok(Some(record));
             }
-            match self.state {
-                State::Before => self.begin()?,
-                State::Reading => self.read_line()?,
-                State::Done { .. } => return Ok(None),
+            if !self.advance()? {
+                return Ok(None);
             }
         }
     }
 
-    /// What there is to know of the range, after [`Self::next`] gave `None`.
+    /// The next records, of about `bytes` bytes together, to be parsed elsewhere; `None` once the range is read.
+    /// As [`Self::next`] otherwise.
+    pub fn next_batch(&mut self, bytes: usize) -> Result<Option<Batch>, DumpError> {
+        while self.batch.bytes() < bytes && self.advance()? {}
+        let next = self.batch.another();
+        let batch = std::mem::replace(&mut self.batch, next);
+        self.documents += batch.len() as u64;
+        Ok(Some(batch).filter(|batch| !batch.is_empty()))
+    }
+
+    /// Has `watch` called for each chunk of data that is decompressed: there may be many between two records.
+    /// When it gives `false`, reading ends with [`DumpError::Stopped`].
+    pub fn watch(&mut self, watch: impl FnMut() -> bool + Send + 'static) {
+        self.decoder.watch = Box::new(watch);
+    }
+
+    /// What there is to know of the range, after [`Self::next`] or [`Self::next_batch`] gave `None`.
     pub fn finish(self) -> Result<RangeOutcome, DumpError> {
         let State::Done { end, next } = self.state else { return Err(DumpError::NotAtEnd) };
         let (documents, mut outcome) = (self.documents, self.decoder.finish(end, next)?);
         outcome.documents = documents;
         Ok(outcome)
+    }
+
+    /// Reads on by a line; `false` once the range is read.
+    fn advance(&mut self) -> Result<bool, DumpError> {
+        match self.state {
+            State::Before => self.begin()?,
+            State::Reading => self.read_line()?,
+            State::Done { .. } => return Ok(false),
+        }
+        Ok(true)
     }
 
     fn begin(&mut self) -> Result<(), DumpError> {
@@ -154,29 +189,60 @@ impl RangeReader {
             self.end();
             return Ok(());
         }
-        let Some(mut line) = self.lines.next_line(&mut self.decoder)? else {
+        let base = self.batch.lines().len();
+        let Some(line) = self.lines.next_line(&mut self.decoder, self.batch.lines())? else {
             self.end();
             return Ok(());
         };
-        self.ownership.strip_mark(&mut line);
-        if line.content.is_ok_and(|bytes| bytes.trim_ascii().is_empty()) {
+        if self.ownership.has_mark(line.start) && self.batch.lines()[base..].starts_with(BYTE_ORDER_MARK) {
+            self.batch.lines().drain(base..base + BYTE_ORDER_MARK.len());
+        }
+        let content = &self.batch.lines()[base..];
+        if !line.is_too_long && content.trim_ascii().is_empty() {
+            self.batch.lines().truncate(base);
             return Ok(());
         }
-        let action = line.content.ok().and_then(Action::parse);
-        let (start, verdict) =
-            (line.start, self.ownership.judge(line.start, action.is_some(), &self.decoder));
-        if matches!(verdict, Verdict::Take | Verdict::TakeLast) {
-            match action {
-                Some(action) => self.pairing.take_action(start, action),
-                None => self.pairing.take_document(&line),
-            }
-        }
+        let action = Action::parse(content);
+        let verdict = self.ownership.judge(line.start, action.is_some(), &self.decoder);
+        self.take(base, line, action.filter(|_| !line.is_too_long), verdict);
         match verdict {
             Verdict::Take | Verdict::Pass => {}
             Verdict::TakeLast => self.end(),
-            Verdict::Stop => self.stop(start),
+            Verdict::Stop => self.stop(line.start),
         }
         Ok(())
+    }
+
+    /// Keeps the line that begins at `base` of the batch if it belongs to the range.
+    fn take(&mut self, base: usize, line: Line, action: Option<Action>, verdict: Verdict) {
+        let is_ours = matches!(verdict, Verdict::Take | Verdict::TakeLast);
+        if is_ours && line.start >= self.max_output_bytes {
+            self.batch.lines().truncate(base);
+            return self.pass_over(line.start);
+        }
+        match action {
+            None if is_ours && line.is_too_long => {
+                self.pairing.take_too_long(line.start, line.length, &mut self.batch);
+            }
+            None if is_ours => {
+                let length = self.batch.lines().len() - base;
+                self.pairing.take_document(line.start, length, &mut self.batch);
+            }
+            _ => {
+                self.batch.lines().truncate(base);
+                if let Some(action) = action.filter(|_| is_ours) {
+                    self.pairing.take_action(line.start, action, &mut self.batch);
+                }
+            }
+        }
+    }
+
+    /// Passes over a record that lies behind the limit.
+    fn pass_over(&mut self, offset: u64) {
+        if !std::mem::replace(&mut self.passes_over, true) {
+            self.pairing.flush(&mut self.batch);
+            take_rest(offset, self.max_output_bytes, &mut self.batch);
+        }
     }
 
     /// Ends the range at the action that begins at `start` and is the next range's.
@@ -184,7 +250,7 @@ impl RangeReader {
         match self.ownership {
             Ownership::Blocks { .. } => self.end(),
             Ownership::Stream { .. } => {
-                self.pairing.flush();
+                self.pairing.flush(&mut self.batch);
                 self.state = State::Done { end: start, next: true };
             }
         }
@@ -192,10 +258,10 @@ impl RangeReader {
 
     /// Ends the range where its own data ends.
     fn end(&mut self) {
-        self.pairing.flush();
+        self.pairing.flush(&mut self.batch);
         let end = self.decoder.own_end().unwrap_or(self.lines.position());
         if self.decoder.has_garbage() {
-            self.pairing.take_garbage(end);
+            take_garbage(end, &mut self.batch);
         }
         self.state = State::Done { end, next: false };
     }
@@ -248,18 +314,38 @@ impl Ownership {
         }
     }
 
-    fn strip_mark(&self, line: &mut Line<'_>) {
+    /// Whether a byte order mark may stand before the line.
+    fn has_mark(&self, start: u64) -> bool {
         let (Self::Blocks { starts_shard, .. } | Self::Stream { starts_shard }) = self;
-        if *starts_shard && line.start == 0 {
-            line.content = line.content.map(|bytes| bytes.strip_prefix(BYTE_ORDER_MARK).unwrap_or(bytes));
-        }
+        *starts_shard && start == 0
     }
 }
+
+/// Decompresses a range without looking into it: for whoever wants to know that a shard is whole.
+pub struct RangeBytes {
+    decoder: Decoder,
+}
+
+impl RangeBytes {
+    /// Opens a range as [`open_range`] does.
+    pub fn open(source: Arc<dyn ReadAt>, input: &RangeInput) -> Result<Self, DumpError> {
+        Ok(Self { decoder: Decoder::open(source, input)? })
+    }
+
+    /// Puts the next bytes into `chunk`, in place of what is there; `false` at the end of the shard. Goes on
+    /// behind the range for as long as it is asked.
+    pub fn next_chunk(&mut self, chunk: &mut Vec<u8>) -> Result<bool, DumpError> {
+        self.decoder.load(chunk)
+    }
+}
+
+/// Called for each chunk of data; `false` stops the reading.
+type Watch = Box<dyn FnMut() -> bool + Send>;
 
 /// A range's decompressed data.
 pub(crate) struct Decoder {
     data: Data,
-    max_output_bytes: u64,
+    watch: Watch,
 }
 
 enum Data {
@@ -268,15 +354,25 @@ enum Data {
 }
 
 impl Decoder {
+    fn open(source: Arc<dyn ReadAt>, input: &RangeInput) -> Result<Self, DumpError> {
+        let data = match input {
+            RangeInput::Blocks(range) => Data::Blocks(Box::new(Blocks::open(source, *range)?)),
+            RangeInput::Stream { start, consume_bytes } => {
+                Data::Members(Box::new(Members::open(source, start.as_ref(), *consume_bytes)))
+            }
+        };
+        Ok(Self { data, watch: Box::new(|| true) })
+    }
+
     /// Replaces `chunk` with the next bytes; leaves it empty and gives `false` at the end of the shard.
     pub(crate) fn load(&mut self, chunk: &mut Vec<u8>) -> Result<bool, DumpError> {
-        let (has_more, produced) = match &mut self.data {
-            Data::Blocks(blocks) => (blocks.next_block(chunk)?, blocks.produced()),
-            Data::Members(members) => (members.next_chunk(chunk)?, members.produced()),
-        };
-        if produced > self.max_output_bytes {
-            return Err(DumpError::OutputLimit { limit: self.max_output_bytes });
+        if !(self.watch)() {
+            return Err(DumpError::Stopped);
         }
+        let has_more = match &mut self.data {
+            Data::Blocks(blocks) => blocks.next_block(chunk)?,
+            Data::Members(members) => members.next_chunk(chunk)?,
+        };
         if !has_more {
             chunk.clear();
         }

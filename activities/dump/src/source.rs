@@ -1,8 +1,12 @@
 //! A source of bytes that can be read at any place: one shard, wherever it lies.
 
+use std::ops::Range;
+use std::sync::{Mutex, PoisonError};
+
 use bytes::Bytes;
 use tokio::runtime::Handle;
-use wikitok_store::Location;
+use tokio::task::JoinHandle;
+use wikitok_store::{Location, StoreError};
 
 use crate::{DumpError, ShardFile};
 
@@ -34,19 +38,65 @@ impl ReadAt for Bytes {
 
 /// A shard as an object of a [`Location`].
 ///
-/// Reads wait for the storage, so they may only be made on threads that may block.
-#[derive(Clone, Debug)]
+/// Reads wait for the storage, so they may only be made on threads that may block. While what was read is
+/// being decoded, the next stretch of the same length is on its way: over a network, half of the time would be
+/// spent waiting otherwise.
+#[derive(Debug)]
 pub struct LocationObject {
     location: Location,
     key: String,
     bytes: u64,
     runtime: Handle,
+    ahead_to: u64,
+    ahead: Mutex<Option<Ahead>>,
+}
+
+/// A read that nobody has asked for yet.
+#[derive(Debug)]
+struct Ahead {
+    range: Range<u64>,
+    reading: JoinHandle<Result<Bytes, StoreError>>,
+}
+
+impl Drop for Ahead {
+    fn drop(&mut self) {
+        self.reading.abort();
+    }
 }
 
 impl LocationObject {
     /// The shard `shard` of the source `location`, read by way of `runtime`.
     pub fn new(location: Location, shard: &ShardFile, runtime: Handle) -> Self {
-        Self { location, key: shard.key.clone(), bytes: shard.bytes, runtime }
+        let (key, bytes) = (shard.key.clone(), shard.bytes);
+        Self { location, key, bytes, runtime, ahead_to: 0, ahead: Mutex::new(None) }
+    }
+
+    /// The same, reading ahead as far as `offset`.
+    #[must_use]
+    pub fn ahead_to(self, offset: u64) -> Self {
+        Self { ahead_to: offset.min(self.bytes), ..self }
+    }
+
+    fn read(&self, range: Range<u64>) -> Result<Bytes, DumpError> {
+        let ahead = self.ahead.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(mut ahead) = ahead.filter(|ahead| ahead.range == range) {
+            // A read that broke off has told nothing, so it is made anew.
+            if let Ok(read) = self.runtime.block_on(&mut ahead.reading) {
+                return Ok(read?);
+            }
+        }
+        Ok(self.runtime.block_on(self.location.get_range(&self.key, range))?)
+    }
+
+    /// Begins to read what follows `range`.
+    fn read_ahead(&self, range: &Range<u64>) {
+        let next = range.end..(range.end + (range.end - range.start)).min(self.bytes);
+        if next.start >= self.ahead_to {
+            return;
+        }
+        let (location, key, wanted) = (self.location.clone(), self.key.clone(), next.clone());
+        let reading = self.runtime.spawn(async move { location.get_range(&key, wanted).await });
+        *self.ahead.lock().unwrap_or_else(PoisonError::into_inner) = Some(Ahead { range: next, reading });
     }
 }
 
@@ -60,6 +110,8 @@ impl ReadAt for LocationObject {
         if offset >= end {
             return Ok(Bytes::new());
         }
-        Ok(self.runtime.block_on(self.location.get_range(&self.key, offset..end))?)
+        let bytes = self.read(offset..end)?;
+        self.read_ahead(&(offset..end));
+        Ok(bytes)
     }
 }

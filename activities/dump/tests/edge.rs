@@ -4,9 +4,10 @@
 mod common;
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use common::{Whole, fixture, load, read, read_whole};
-use wikitok_dump::{DumpError, RangeLimits};
+use wikitok_dump::{ByteRange, DumpError, RangeInput, RangeLimits};
 use wikitok_store::ErrorKind;
 
 const RANGE_BYTES: [u64; 4] = [u64::MAX, 1000, 100, 7];
@@ -127,7 +128,35 @@ fn limits_are_kept() {
     let whole = read(&data, u64::MAX, limits).unwrap();
     assert_eq!((whole.articles().len(), whole.quarantined()), (1, vec!["record_too_long"]));
     let limits = RangeLimits { max_output_bytes: 1 << 20, ..RangeLimits::default() };
-    assert!(matches!(read(&data, u64::MAX, limits), Err(DumpError::OutputLimit { limit: 1_048_576 })));
+    let whole = read(&data, u64::MAX, limits).unwrap();
+    assert_eq!((whole.articles().len(), whole.quarantined()), (1, vec!["output_limit"]));
+}
+
+/// The checksums of what is passed over still hold, and ranges still meet.
+#[test]
+fn what_lies_behind_the_limit_is_one_record() {
+    let all = read_whole(&load(&fixture("edge/multistream.json.bz2"))).unwrap();
+    let limits = RangeLimits { max_output_bytes: 700, ..RangeLimits::default() };
+    for name in ["multistream.json.bz2", "multimember.json.gz"] {
+        let whole = read(&load(&fixture("edge").join(name)), u64::MAX, limits).unwrap();
+        assert!(!whole.articles().is_empty() && whole.articles().len() < all.articles().len(), "{name}");
+        assert_eq!(whole.articles(), all.articles()[..whole.articles().len()], "{name}");
+        assert_eq!(whole.quarantined(), ["output_limit"], "{name}");
+    }
+}
+
+#[test]
+fn reading_stops_when_it_is_asked_to() {
+    let data = load(&fixture("edge/huge-doc.json.bz2"));
+    let range = RangeInput::Blocks(ByteRange { from: 0, to: data.len() as u64 });
+    let mut reader = wikitok_dump::open_range(Arc::new(data), &range, RangeLimits::default()).unwrap();
+    let mut chunks = 0;
+    reader.watch(move || {
+        chunks += 1;
+        chunks <= 3
+    });
+    let error = std::iter::from_fn(|| Some(reader.next())).find_map(Result::err).unwrap();
+    assert!(matches!(error, DumpError::Stopped));
 }
 
 #[test]

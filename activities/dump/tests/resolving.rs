@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 
 use tempfile::TempDir;
-use wikitok_dump::{DumpError, Layout, Snapshot, resolve};
+use wikitok_dump::{DumpError, Index, Layout, ShardSelection, Snapshot, SnapshotQuery, resolve};
 use wikitok_store::{ErrorKind, Location};
 
 const CURRENT: &str = "other/cirrus_search_index";
@@ -114,4 +114,38 @@ async fn a_complete_snapshot_without_shards_is_an_error() {
     write(&source, &format!("{CURRENT}/20260920/index_name=enwiki_content/_SUCCESS"));
     let error = find(source.path(), "enwiki-latest").await.unwrap_err();
     assert!(matches!(error, DumpError::NoShards { .. }), "{error}");
+}
+
+#[tokio::test]
+async fn the_general_index_lies_beside_the_content_index() {
+    let source = source();
+    write(
+        &source,
+        &format!("{CURRENT}/20260920/index_name=enwiki_general/enwiki_general-20260920-00000.json.bz2"),
+    );
+    for (query, shard) in [
+        ("enwiki-20260920", "enwiki_general-20260920-00000"),
+        ("enwiki-20240408", "enwiki-20240408-cirrussearch-general"),
+    ] {
+        let query: SnapshotQuery = query.parse().unwrap();
+        let location = Location::open(&source.path().to_string_lossy()).unwrap();
+        let snapshot = resolve(&location, &query.of_index(Index::General)).await.unwrap();
+        let names: Vec<&str> = snapshot.shards.iter().map(|shard| shard.name.as_str()).collect();
+        assert_eq!(names, [shard]);
+    }
+}
+
+#[tokio::test]
+async fn shards_are_selected_by_their_places() {
+    let source = source();
+    let select = async |text: &str| {
+        let selection: ShardSelection = text.parse().unwrap();
+        find(source.path(), "enwiki-20260920").await.unwrap().select(&selection)
+    };
+    let names: Vec<String> =
+        select("2,0").await.unwrap().shards.into_iter().map(|shard| shard.name).collect();
+    assert_eq!(names, ["enwiki_content-20260920-00000", "enwiki_content-20260920-00002"]);
+    let error = select("1-3").await.unwrap_err();
+    assert!(matches!(error, DumpError::NoSuchShard { asked: 3, there: 3, .. }), "{error}");
+    assert!(error.hint().unwrap().contains("the last is 2"));
 }

@@ -45,8 +45,6 @@ pub struct EmbedderOptions {
     pub device: Device,
     /// In which numbers it is computed.
     pub precision: Precision,
-    /// Padded word pieces of a batch, if others than suit the device. A part of what decides the last bits.
-    pub batch_word_pieces: Option<usize>,
     /// Threads of the processor for one batch; 0 is one for each core.
     pub threads: usize,
 }
@@ -57,7 +55,12 @@ pub struct Embedder {
     runtime_version: String,
     network: Network,
     word_pieces: Arc<WordPieces>,
-    batch_word_pieces: usize,
+    /// Padded word pieces of a batch that suit the device.
+    suitable: usize,
+    /// Those that were asked for instead.
+    asked: Option<usize>,
+    /// How many fit in memory, as far as is known.
+    fits: usize,
     /// For tests: batches of more padded word pieces fail as if memory ran out.
     memory: usize,
 }
@@ -76,7 +79,9 @@ impl Embedder {
             runtime_version: runtime.version,
             network,
             word_pieces: Arc::new(word_pieces),
-            batch_word_pieces: options.batch_word_pieces.unwrap_or_else(|| suitable_batch(options.device)),
+            suitable: suitable_batch(options.device),
+            asked: None,
+            fits: usize::MAX,
             memory: usize::MAX,
         };
         embedder.warm_up()?;
@@ -86,7 +91,7 @@ impl Embedder {
     /// Runs the largest batch, so that what it needs is allocated, or seen to be missing, before there is work.
     fn warm_up(&mut self) -> Result<(), EmbedError> {
         let limit = self.identity.max_word_pieces;
-        let texts = vec!["a ".repeat(limit); (self.batch_word_pieces / limit).max(1)];
+        let texts = vec!["a ".repeat(limit); (self.batch_word_pieces() / limit).max(1)];
         self.embed(&texts, &mut |_| true).map(drop)
     }
 
@@ -98,13 +103,13 @@ impl Embedder {
 
     /// The padded word pieces of a batch in use: fewer than at first once memory has run out.
     pub fn batch_word_pieces(&self) -> usize {
-        self.batch_word_pieces
+        self.asked.unwrap_or(self.suitable).min(self.fits)
     }
 
-    /// Changes the padded word pieces of a batch, for measuring; the vectors stay within 1e-6.
-    #[doc(hidden)]
-    pub fn set_batch_word_pieces(&mut self, budget: usize) {
-        self.batch_word_pieces = budget;
+    /// Asks for batches of so many padded word pieces, or again for those that suit the device. A part of what
+    /// decides the last bits: vectors stay within 1e-6.
+    pub fn set_batch_word_pieces(&mut self, asked: Option<usize>) {
+        self.asked = asked;
     }
 
     /// Word pieces that the model reads of a text, `[CLS]` and `[SEP]` among them.
@@ -170,7 +175,7 @@ impl Embedder {
         let lengths: Vec<usize> = word_pieces.iter().map(Vec::len).collect();
         let mut vectors = Array2::zeros((texts.len(), self.identity.dimensions));
         let mut done = 0;
-        let mut batches = VecDeque::from(batch::cut(&lengths, self.batch_word_pieces));
+        let mut batches = VecDeque::from(batch::cut(&lengths, self.batch_word_pieces()));
         while let Some(batch) = batches.pop_front() {
             match self.embed_batch(&batch, &word_pieces, &mut vectors) {
                 Err(error) if batch.rows.len() > 1 && error.is_out_of_memory() => {
@@ -207,11 +212,11 @@ impl Embedder {
     /// Two batches of one that did not fit in memory; those to come are cut no larger.
     fn halve(&mut self, batch: Batch, lengths: &[usize], error: &EmbedError) -> [Batch; 2] {
         let padded = batch.rows.len() * batch.longest;
-        self.batch_word_pieces = self.batch_word_pieces.min(padded / 2);
+        self.fits = self.fits.min(padded / 2);
         tracing::warn!(
             error = error.source().map(ToString::to_string),
             "memory ran out at {padded} word pieces: batches are halved to {}",
-            self.batch_word_pieces
+            self.batch_word_pieces()
         );
         batch.halves(lengths)
     }

@@ -18,7 +18,6 @@
 //!     runtime_library: ".wikitok/lib/libonnxruntime.so".into(),
 //!     device: Device::Cpu,
 //!     precision: Precision::Fp32,
-//!     batch_word_pieces: None,
 //!     threads: 2,
 //! })?;
 //! let vectors = embedder.embed(&["Sofia is the capital of Bulgaria."], &mut |_done| true)?;

@@ -114,8 +114,12 @@ impl Model {
         attributes: &[(&str, Attribute)],
     ) {
         let mut node = Message::default();
-        inputs.iter().for_each(|input| node.text(field::NODE_INPUT, input));
-        outputs.iter().for_each(|output| node.text(field::NODE_OUTPUT, output));
+        for input in inputs {
+            node.text(field::NODE_INPUT, input);
+        }
+        for output in outputs {
+            node.text(field::NODE_OUTPUT, output);
+        }
         node.text(field::NODE_NAME, outputs[0]);
         node.text(field::NODE_OPERATOR, operator);
         for &(name, value) in attributes {
@@ -153,7 +157,9 @@ impl Model {
         values: impl ExactSizeIterator<Item = [u8; WIDTH]>,
     ) {
         let mut head = Message::default();
-        shape.iter().for_each(|&size| head.number(field::TENSOR_DIMENSION, size as u64));
+        for &size in shape {
+            head.number(field::TENSOR_DIMENSION, size as u64);
+        }
         head.number(field::TENSOR_TYPE, ty as u64);
         head.text(field::TENSOR_NAME, name);
         head.head(field::TENSOR_BYTES, values.len() * WIDTH);
@@ -209,9 +215,9 @@ fn attribute(name: &str, value: Attribute) -> Message {
             attribute.number(field::ATTRIBUTE_TYPE, 2);
         }
         Attribute::Integers(values) => {
-            values
-                .iter()
-                .for_each(|value| attribute.number(field::ATTRIBUTE_INTEGERS, value.cast_unsigned()));
+            for value in values {
+                attribute.number(field::ATTRIBUTE_INTEGERS, value.cast_unsigned());
+            }
             attribute.number(field::ATTRIBUTE_TYPE, 7);
         }
     }

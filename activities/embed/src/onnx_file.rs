@@ -1,6 +1,6 @@
 //! An ONNX file: a network that someone exported, run as it is.
 //!
-//! Exports differ in what they take and give. Known are those of Optimum and of PyTorch: ids, mask and
+//! Exports differ in what they take and give. Known are those of Optimum and of `PyTorch`: ids, mask and
 //! perhaps segments of 64 bits in; out come the vectors of the word pieces, which are pooled here, or else
 //! the vector of each text.
 
@@ -75,7 +75,7 @@ impl OnnxFile {
         let pieces = output.into_dimensionality::<Ix3>().map_err(ort::Error::wrap)?;
         let mut pooled = Array2::zeros((batch.rows.len(), pieces.len_of(Axis(2))));
         for (row, &text) in batch.rows.iter().enumerate() {
-            let vector = self.pooling.pool(pieces.slice(s![row, ..word_pieces[text].len(), ..]));
+            let vector = self.pooling.pool(&pieces.slice(s![row, ..word_pieces[text].len(), ..]));
             pooled.row_mut(row).assign(&vector);
         }
         Ok(pooled)

@@ -29,9 +29,9 @@ fn the_oracle_has_the_vectors_of_sentence_transformers() {
 fn neighbours_in_the_batch_do_not_matter() {
     let (texts, _) = sample();
     let mut embedder = embedder();
-    embedder.set_batch_word_pieces(8_192);
+    embedder.set_batch_word_pieces(Some(8_192));
     let together = embed(&mut embedder, &texts);
-    embedder.set_batch_word_pieces(1);
+    embedder.set_batch_word_pieces(Some(1));
     let alone = embed(&mut embedder, &texts);
     let found = difference(&together, &alone);
     assert!(found < 1e-6, "differs by {found:e}");
@@ -121,7 +121,7 @@ fn no_texts_are_no_vectors() {
 fn batches_are_halved_where_memory_runs_out() {
     let (texts, expected) = sample();
     let mut embedder = embedder();
-    embedder.set_batch_word_pieces(8_192);
+    embedder.set_batch_word_pieces(Some(8_192));
     embedder.set_memory(700);
     let mut seen = Vec::new();
     let watch = &mut |done| {

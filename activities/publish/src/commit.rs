@@ -80,6 +80,29 @@ pub async fn commit_tokens(
     Ok(manifest)
 }
 
+/// Stores the texts of a part, from which its vectors are made, when its tokens are kept without them. Returns
+/// what its manifest says of them; that is committed after this.
+pub async fn put_texts(
+    output: &Location,
+    shard: &str,
+    part: u32,
+    texts: &EncodedPart,
+) -> Result<Option<FileEntry>, PublishError> {
+    let entry = entry(texts, keys::texts(shard, part)?);
+    put_part(output, entry.as_ref(), texts).await?;
+    Ok(entry)
+}
+
+/// Removes the texts of a shard whose vectors are made.
+pub(crate) async fn remove_texts(output: &Location, shard: &str) -> Result<(), PublishError> {
+    for object in output.list(&format!("texts/{shard}")).await? {
+        if keys::is_ours(&object.key) {
+            output.delete(&object.key).await?;
+        }
+    }
+    Ok(())
+}
+
 /// Stores a vector part, then `manifest`, whose `vectors` is filled in.
 ///
 /// Nothing is stored for a part without rows. Doing it again is safe at any point.

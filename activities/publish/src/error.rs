@@ -24,13 +24,11 @@ pub enum PublishError {
         /// The timestamp as given.
         timestamp: String,
     },
-    /// A text that no Parquet page can hold.
-    #[error("the text of page {page_id} has {bytes} bytes, more than a part can hold")]
-    TooLong {
+    /// A row of more token ids than could be written within the memory of a worker.
+    #[error("page {page_id} has more than {} tokens", crate::MOST_TOKENS)]
+    TooManyTokens {
         /// The page.
         page_id: u64,
-        /// Its length.
-        bytes: u64,
     },
     /// A vector that cannot be right.
     #[error("the vector of page {page_id}, passage {passage}, {reason}")]
@@ -121,7 +119,7 @@ impl PublishError {
             Self::BadQuery { .. } => ErrorKind::BadConfiguration,
             Self::BadShardId { .. }
             | Self::BadTimestamp { .. }
-            | Self::TooLong { .. }
+            | Self::TooManyTokens { .. }
             | Self::Decode { .. }
             | Self::NoColumn { .. }
             | Self::BadManifest { .. }

@@ -13,7 +13,7 @@ pub const OWNER: &str = "run.json";
 pub const SUCCESS: &str = "_SUCCESS";
 
 /// Folders that hold one folder for each shard.
-pub(crate) const FOLDERS: [&str; 4] = ["tokens", "vectors", "quarantine", "manifests"];
+pub(crate) const FOLDERS: [&str; 5] = ["texts", "tokens", "vectors", "quarantine", "manifests"];
 
 const LONGEST_SHARD_ID: usize = 128;
 
@@ -32,9 +32,19 @@ pub fn tokens(shard: &str, part: u32) -> Result<String, PublishError> {
     numbered("tokens", shard, part, "parquet")
 }
 
+/// Whether a part's tokens lie at `key`.
+pub(crate) fn is_tokens(key: &str) -> bool {
+    key.starts_with("tokens/")
+}
+
 /// Where a part's vectors lie.
 pub fn vectors(shard: &str, part: u32) -> Result<String, PublishError> {
     numbered("vectors", shard, part, "parquet")
+}
+
+/// Where a part's texts lie until its vectors are made, when its tokens are kept without their text.
+pub fn texts(shard: &str, part: u32) -> Result<String, PublishError> {
+    numbered("texts", shard, part, "parquet")
 }
 
 /// Where a part's bad records lie.
@@ -89,7 +99,7 @@ pub(crate) fn is_ours(key: &str) -> bool {
 
 fn file_is_ours(folder: &str, file: &str) -> bool {
     match folder {
-        "tokens" | "vectors" => is_numbered(file, ".parquet"),
+        "texts" | "tokens" | "vectors" => is_numbered(file, ".parquet"),
         "quarantine" => is_numbered(file, ".jsonl"),
         "manifests" => {
             file == "shard.json" || is_numbered(file, ".tokens.json") || is_numbered(file, ".vectors.json")
@@ -115,13 +125,14 @@ mod tests {
             tokens(shard, 0).unwrap(),
             vectors(shard, 7).unwrap(),
             quarantine(shard, 99_999).unwrap(),
+            texts(shard, 3).unwrap(),
             tokens_manifest(shard, 100_000).unwrap(),
             vectors_manifest(shard, u32::MAX).unwrap(),
             shard_manifest(shard).unwrap(),
         ];
         assert_eq!(keys[0], "tokens/enwiki_content-20260920-00000/part-00000.parquet");
         assert!(keys.iter().all(|key| is_ours(key)));
-        assert_eq!(shard_of_manifest(&keys[5]), Some(shard));
+        assert_eq!(shard_of_manifest(&keys[6]), Some(shard));
         assert_eq!(part_of_vectors(&keys[1]), Some((shard, 7)));
     }
 

@@ -4,6 +4,7 @@
 //! run.json                                   whose output this is; written first
 //! tokens/<shard>/part-00000.parquet          token ids and text
 //! vectors/<shard>/part-00000.parquet         embedding vectors
+//! texts/<shard>/part-00000.parquet           until the shard is sealed: texts that are not to be kept
 //! quarantine/<shard>/part-00000.jsonl        records that could not be read, where there are any
 //! manifests/<shard>/part-00000.tokens.json   what a part was made from and holds
 //! manifests/<shard>/part-00000.vectors.json
@@ -20,6 +21,7 @@
 mod commit;
 mod counts;
 mod error;
+mod giant;
 pub mod keys;
 mod license;
 mod manifests;
@@ -27,14 +29,16 @@ mod nearest;
 mod part;
 mod read;
 mod run;
+mod sample;
 mod seal;
+mod texts;
 mod tokens;
 mod vectors;
 mod verify;
 
 pub use commit::{
     QuarantinePart, claim, commit_tokens, commit_vectors, committed_shard, committed_tokens,
-    committed_vectors, read_owner, read_run,
+    committed_vectors, put_texts, read_owner, read_run,
 };
 pub use counts::VectorCounts;
 pub use error::PublishError;
@@ -47,8 +51,10 @@ pub use nearest::{Hit, nearest, passage_texts};
 pub use part::{EncodedPart, hexadecimal};
 pub use read::{Text, TextBatches, read_texts};
 pub use run::publish_run;
+pub use sample::{Judge, Sample, SampledArticle, sample};
 pub use seal::seal_shard;
-pub use tokens::{TokenPartOptions, TokenPartWriter, TokenRow};
+pub use texts::TextPartWriter;
+pub use tokens::{MOST_TOKENS, TokenPartOptions, TokenPartWriter, TokenRow};
 pub use vectors::{PassageKey, VectorElement, VectorPartOptions, VectorPartWriter};
 pub use verify::{Problem, Totals, VerifyReport, verify};
 pub use wikitok_counts::Counts;

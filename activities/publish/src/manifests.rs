@@ -55,8 +55,12 @@ pub struct RangeIdentity {
     pub from: u64,
     /// The compressed byte after the last; the next range's `from`.
     pub to: u64,
+    /// The compressed byte after the last that was read, which lies beyond `to` where the last record goes on
+    /// there. Parts without it were hashed to 32 MiB beyond `to`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub read_to: Option<u64>,
     /// The sha256 of all that the part depends on: the checkpoint that it begins at, where it has one, then the
-    /// compressed bytes from `from` to 32 MiB beyond `to`, because its last record may go on there.
+    /// compressed bytes from `from` to `read_to`.
     pub sha256: String,
 }
 
@@ -83,6 +87,10 @@ pub struct TokensManifest {
     pub tokens: Option<FileEntry>,
     /// The quarantine file; `None` when no record was bad.
     pub quarantine: Option<FileEntry>,
+    /// The texts that the vectors are made of, when they are not in the token file. They are no part of the
+    /// output: once the shard is sealed, the file is gone and this says only what it was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub texts: Option<FileEntry>,
     /// How many articles the limit of the run left for this part and those after it; `None` without a limit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limit: Option<u64>,

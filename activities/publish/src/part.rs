@@ -6,14 +6,19 @@ use arrow_array::RecordBatch;
 use arrow_schema::SchemaRef;
 use bytes::Bytes;
 use parquet::arrow::ArrowWriter;
+use parquet::arrow::arrow_writer::{
+    ArrowColumnChunk, ArrowColumnWriter, ArrowRowGroupWriterFactory, compute_leaves,
+};
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::errors::ParquetError;
 use parquet::file::properties::{EnabledStatistics, WriterProperties, WriterPropertiesBuilder};
+use parquet::file::writer::{SerializedFileWriter, SerializedRowGroupWriter};
 use sha2::{Digest, Sha256};
 
 use crate::{FileEntry, PublishError};
 
-/// How many bytes of values a row group holds at most, up to one row more.
+/// How many bytes of values a row group holds at most, up to one row more; a row that has as many has a row
+/// group of its own.
 ///
 /// Whoever reads a part holds one row group, compressed, at a time; whoever writes one holds as much
 /// uncompressed.
@@ -64,25 +69,53 @@ pub(crate) fn properties(level: i32) -> WriterPropertiesBuilder {
 
 /// A Parquet file in the making.
 pub(crate) struct PartWriter {
-    writer: ArrowWriter<Vec<u8>>,
+    file: SerializedFileWriter<Vec<u8>>,
+    columns: ArrowRowGroupWriterFactory,
+    schema: SchemaRef,
     rows: u64,
 }
 
 impl PartWriter {
     pub(crate) fn new(schema: SchemaRef, properties: WriterProperties) -> Result<Self, PublishError> {
-        let writer = ArrowWriter::try_new(Vec::new(), schema, Some(properties)).map_err(encode)?;
-        Ok(Self { writer, rows: 0 })
+        let writer = ArrowWriter::try_new(Vec::new(), schema.clone(), Some(properties));
+        let (file, columns) = writer.and_then(ArrowWriter::into_serialized_writer).map_err(encode)?;
+        Ok(Self { file, columns, schema, rows: 0 })
     }
 
     /// Writes a batch as a row group of its own.
     pub(crate) fn write_row_group(&mut self, batch: &RecordBatch) -> Result<(), PublishError> {
-        self.rows += batch.num_rows() as u64;
-        self.writer.write(batch).map_err(encode)?;
-        self.writer.flush().map_err(encode)
+        let columns = self.encode_columns(batch).map_err(encode)?;
+        self.row_group(batch.num_rows() as u64, |group| {
+            columns.into_iter().try_for_each(|column| column.append_to_row_group(group))
+        })
+    }
+
+    fn encode_columns(&self, batch: &RecordBatch) -> Result<Vec<ArrowColumnChunk>, ParquetError> {
+        let mut writers = self.columns.create_column_writers(self.file.flushed_row_groups().len())?;
+        let mut next = writers.iter_mut();
+        for (field, values) in self.schema.fields().iter().zip(batch.columns()) {
+            for (leaf, writer) in compute_leaves(field, values)?.iter().zip(&mut next) {
+                writer.write(leaf)?;
+            }
+        }
+        writers.into_iter().map(ArrowColumnWriter::close).collect()
+    }
+
+    /// Writes a row group of `rows` rows, whose columns are written by `write`, in the order of the schema.
+    pub(crate) fn row_group(
+        &mut self,
+        rows: u64,
+        write: impl FnOnce(&mut SerializedRowGroupWriter<'_, Vec<u8>>) -> Result<(), ParquetError>,
+    ) -> Result<(), PublishError> {
+        let mut group = self.file.next_row_group().map_err(encode)?;
+        write(&mut group).map_err(encode)?;
+        group.close().map_err(encode)?;
+        self.rows += rows;
+        Ok(())
     }
 
     pub(crate) fn finish(self) -> Result<EncodedPart, PublishError> {
-        let bytes = Bytes::from(self.writer.into_inner().map_err(encode)?);
+        let bytes = Bytes::from(self.file.into_inner().map_err(encode)?);
         let sha256 = sha256(&bytes);
         Ok(EncodedPart { bytes, rows: self.rows, sha256 })
     }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use wikitok_store::Location;
 
-use crate::commit::{committed_tokens, committed_vectors, withdraw_unless_same};
+use crate::commit::{committed_tokens, committed_vectors, remove_texts, withdraw_unless_same};
 use crate::manifests::to_bytes;
 use crate::{
     Counts, FileEntry, Fingerprints, Format, PublishError, RangeIdentity, ShardInput, ShardManifest,
@@ -15,7 +15,7 @@ use crate::{
 ///
 /// The parts must be of one snapshot, file and configuration, and their ranges must follow one another
 /// from the file's first byte to its last. With `expect_vectors`, each must have vectors made from the
-/// very tokens that are there. Files are checked to be there with their size; [`crate::verify`] reads them.
+/// very tokens that are there. Texts that were kept for the vectors alone are removed. Files are checked to be there with their size; [`crate::verify`] reads them.
 pub async fn seal_shard(
     output: &Location,
     snapshot: &str,
@@ -28,6 +28,7 @@ pub async fn seal_shard(
     let key = keys::shard_manifest(shard)?;
     withdraw_unless_same(output, &key, &manifest).await?;
     output.put(&key, to_bytes(&manifest)).await?;
+    remove_texts(output, shard).await?;
     Ok(manifest)
 }
 

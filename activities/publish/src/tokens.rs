@@ -12,10 +12,12 @@ use parquet::file::properties::{EnabledStatistics, WriterProperties};
 use parquet::schema::types::ColumnPath;
 
 use crate::PublishError;
+use crate::giant::{self, Small};
 use crate::part::{EncodedPart, PartWriter, ROW_GROUP_BYTES, encode, properties};
 
-/// More than this in one text, and the offsets of a row group could overflow 32 bits.
-const LONGEST_TEXT_BYTES: usize = 1 << 30;
+/// No row has more ids: 64 MiB of them, which is a text of some 70 MB. While it is written it takes four times as
+/// much memory.
+pub const MOST_TOKENS: usize = 1 << 24;
 
 /// A row of a token part.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
@@ -68,13 +70,20 @@ impl TokenPartWriter {
     }
 
     /// Appends a row. A row that is refused leaves the part as it was.
-    pub fn push(&mut self, row: &TokenRow) -> Result<(), PublishError> {
-        if row.text.len() > LONGEST_TEXT_BYTES || row.tokens.len() > LONGEST_TEXT_BYTES {
-            return Err(PublishError::TooLong { page_id: row.page_id, bytes: row.text.len() as u64 });
+    pub fn push(&mut self, row: TokenRow) -> Result<(), PublishError> {
+        if row.tokens.len() > MOST_TOKENS {
+            return Err(PublishError::TooManyTokens { page_id: row.page_id });
         }
-        let characters = self.columns.append(row)?;
+        let timestamp = row.timestamp.as_deref().map(|text| micros(row.page_id, text)).transpose()?;
+        let characters = row.text.chars().count() as u32;
         self.characters += u64::from(characters);
         self.tokens += row.tokens.len() as u64;
+        if !row.tokens.is_empty() && bytes_of(&row) >= self.options.row_group_bytes {
+            self.flush()?;
+            let small = Small { timestamp, characters, keep_text: self.options.keep_text };
+            return self.part.row_group(1, |group| giant::write(group, row, &small));
+        }
+        self.columns.append(&row, timestamp, characters);
         if self.columns.bytes >= self.options.row_group_bytes {
             self.flush()?;
         }
@@ -171,10 +180,7 @@ impl Columns {
         }
     }
 
-    /// Appends a row and returns how many characters its text has.
-    fn append(&mut self, row: &TokenRow) -> Result<u32, PublishError> {
-        let timestamp = row.timestamp.as_deref().map(|text| micros(row.page_id, text)).transpose()?;
-        let characters = row.text.chars().count() as u32;
+    fn append(&mut self, row: &TokenRow, timestamp: Option<i64>, characters: u32) {
         self.page_id.append_value(row.page_id);
         self.title.append_value(&row.title);
         self.revision_id.append_option(row.revision_id);
@@ -186,8 +192,7 @@ impl Columns {
         self.tokens.append(true);
         self.token_count.append_value(row.tokens.len() as u32);
         self.char_count.append_value(characters);
-        self.bytes += ROW_BYTES + row.title.len() + row.text.len() + 4 * row.tokens.len();
-        Ok(characters)
+        self.bytes += bytes_of(row);
     }
 
     fn take(&mut self) -> Result<RecordBatch, PublishError> {
@@ -206,6 +211,10 @@ impl Columns {
         }
         RecordBatch::try_new(self.schema.clone(), columns).map_err(encode)
     }
+}
+
+fn bytes_of(row: &TokenRow) -> usize {
+    ROW_BYTES + row.title.len() + row.text.len() + 4 * row.tokens.len()
 }
 
 fn micros(page_id: u64, timestamp: &str) -> Result<i64, PublishError> {

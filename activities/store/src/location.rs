@@ -1,24 +1,28 @@
-//! [`Location`]: a directory or bucket prefix, and the few operations that wikitok needs of it.
+//! [`Location`]: a place where objects lie, and the few operations that wikitok needs of it.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::Range;
-use std::path::{Path as FilePath, PathBuf};
-use std::sync::Arc;
+use std::path::Path as FilePath;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
-use futures_util::{StreamExt, TryStreamExt};
-use object_store::local::LocalFileSystem;
+use futures_util::{Stream, TryStreamExt};
 use object_store::path::Path;
-use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt};
 
-use crate::{StoreError, local};
+use crate::access::Access;
+use crate::backend::{Backend, Failure, Grow};
+use crate::bucket::Bucket;
+use crate::directory::Directory;
+use crate::uri::Place;
+use crate::web::Web;
+use crate::{StoreError, web};
 
-/// A directory or bucket prefix. Cheap to clone.
+/// A directory, a prefix in a bucket, or a directory on a web server. Cheap to clone.
 #[derive(Clone)]
 pub struct Location {
     uri: Arc<str>,
-    root: Arc<FilePath>,
-    store: Arc<dyn ObjectStore>,
+    backend: Arc<dyn Backend>,
 }
 
 /// What a listing or a `head` says of an object.
@@ -32,24 +36,45 @@ pub struct ObjectInfo {
     pub version: String,
 }
 
+/// An object as a listing of its directory shows it.
+#[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub struct Entry {
+    /// The last part of its key.
+    pub name: String,
+    /// Its size in bytes.
+    pub bytes: u64,
+}
+
 impl Location {
-    /// Opens a directory that exists: a path, absolute or not, or a `file://` URI.
+    /// Opens a place that exists, with the credentials of the environment: a path, absolute or not, a
+    /// `file://` URI, a bucket or a prefix in one (`s3://`, `gs://`, `az://`), or a directory on a web server
+    /// (`https://`, `http://`), which can only be read.
     pub fn open(uri: &str) -> Result<Self, StoreError> {
-        let path = local_path(uri)?;
+        Self::open_with(uri, Access::from_environment())
+    }
+
+    /// The same for whoever `access` says.
+    pub fn open_with(uri: &str, access: Access) -> Result<Self, StoreError> {
+        match Place::parse(uri)? {
+            Place::Directory(path) => Self::directory(uri, &path),
+            place => remote(&place, access),
+        }
+    }
+
+    /// Opens a place, making the directory when it is one that is not there.
+    pub async fn create(uri: &str) -> Result<Self, StoreError> {
+        if let Place::Directory(path) = Place::parse(uri)? {
+            tokio::fs::create_dir_all(&path).await.map_err(|source| not_writable(uri, source.into()))?;
+        }
+        Self::open(uri)
+    }
+
+    fn directory(uri: &str, path: &FilePath) -> Result<Self, StoreError> {
         if !path.is_dir() {
             return Err(StoreError::NoSuchDirectory { uri: uri.to_owned() });
         }
-        let root = path.canonicalize().map_err(|source| not_writable(uri, source))?;
-        let store = LocalFileSystem::new_with_prefix(&root)
-            .map_err(|error| not_writable(uri, std::io::Error::other(error)))?;
-        Ok(Self { uri: root.to_string_lossy().into(), root: root.into(), store: Arc::new(store) })
-    }
-
-    /// Opens a directory, making it when it is not there.
-    pub async fn create(uri: &str) -> Result<Self, StoreError> {
-        let path = local_path(uri)?;
-        tokio::fs::create_dir_all(&path).await.map_err(|source| not_writable(uri, source))?;
-        Self::open(uri)
+        let root = path.canonicalize().map_err(|source| not_writable(uri, source.into()))?;
+        Ok(Self { uri: root.to_string_lossy().into(), backend: Arc::new(Directory::open(&root)?) })
     }
 
     /// The URI under which another process on another day finds the same place.
@@ -59,101 +84,160 @@ impl Location {
 
     /// Shows that objects can be written here, by writing one and removing it.
     pub async fn check_writable(&self) -> Result<(), StoreError> {
-        let root = self.root.clone();
-        let probe = move || tempfile::NamedTempFile::new_in(&*root).map(drop);
-        blocking(probe).await.map_err(|source| not_writable(&self.uri, source))
+        match self.backend.check_writable().await {
+            Ok(()) => Ok(()),
+            Err(Failure::ReadOnly) => Err(StoreError::ReadOnly { uri: self.uri.to_string() }),
+            Err(Failure::NotFound | Failure::Changed) => {
+                Err(StoreError::NoSuchBucket { uri: self.uri.to_string() })
+            }
+            Err(
+                Failure::Denied(source)
+                | Failure::Refused(source)
+                | Failure::Other(source)
+                | Failure::Busy { cause: source, .. },
+            ) => Err(not_writable(&self.uri, source)),
+        }
     }
 
     /// Reads a whole object.
     pub async fn get(&self, key: &str) -> Result<Bytes, StoreError> {
         let path = object_path(key)?;
-        let result = self.store.get(&path).await.map_err(|error| self.failed("read", key, error))?;
-        result.bytes().await.map_err(|error| self.failed("read", key, error))
+        self.backend.get(&path).await.map_err(|failure| self.failed("read", key, failure))
     }
 
     /// Reads bytes `range` of an object; fewer where the object ends before.
     pub async fn get_range(&self, key: &str, range: Range<u64>) -> Result<Bytes, StoreError> {
         let path = object_path(key)?;
-        self.store.get_range(&path, range).await.map_err(|error| self.failed("read", key, error))
+        self.backend.get_range(&path, range).await.map_err(|failure| self.failed("read", key, failure))
     }
 
     /// What is known of an object without reading it; `None` when it is not there.
     pub async fn head(&self, key: &str) -> Result<Option<ObjectInfo>, StoreError> {
-        match self.store.head(&object_path(key)?).await {
-            Ok(meta) => Ok(Some(info(&meta))),
-            Err(object_store::Error::NotFound { .. }) => Ok(None),
-            Err(error) => Err(self.failed("read", key, error)),
+        match self.backend.head(&object_path(key)?).await {
+            Ok(info) => Ok(Some(info)),
+            Err(Failure::NotFound) => Ok(None),
+            Err(failure) => Err(self.failed("read", key, failure)),
         }
     }
 
     /// Writes an object whole or not at all, replacing what is there.
     pub async fn put(&self, key: &str, bytes: Bytes) -> Result<(), StoreError> {
-        object_path(key)?;
-        let (root, name) = (self.root.clone(), key.to_owned());
-        blocking(move || local::put(&root, &name, &bytes))
-            .await
-            .map_err(|source| self.failed("write", key, source))
+        let path = object_path(key)?;
+        self.backend.put(&path, bytes).await.map_err(|failure| self.failed("write", key, failure))
     }
 
     /// Every object below `prefix` (empty for all), sorted by key.
     pub async fn list(&self, prefix: &str) -> Result<Vec<ObjectInfo>, StoreError> {
         let below = directory(prefix)?;
-        let mut found: Vec<ObjectInfo> = self
-            .store
-            .list(below.as_ref())
-            .map(|meta| meta.map(|meta| info(&meta)))
-            .try_collect()
-            .await
-            .map_err(|error| self.failed("list", prefix, error))?;
+        let listing = self.backend.list(below.as_ref()).await;
+        let mut found = listing.map_err(|failure| self.failed("list", prefix, failure))?;
         found.sort_by(|a, b| a.key.cmp(&b.key));
         Ok(found)
+    }
+
+    /// The objects directly below `prefix` (empty for the root), sorted by name. Costs one look, where
+    /// [`Self::list`] may have to ask after every object.
+    pub async fn entries(&self, prefix: &str) -> Result<Vec<Entry>, StoreError> {
+        let below = directory(prefix)?;
+        let listing = self.backend.look(below.as_ref()).await;
+        let mut entries = listing.map_err(|failure| self.failed("list", prefix, failure))?.entries;
+        entries.sort();
+        Ok(entries)
     }
 
     /// Names of the directories directly below `prefix` (empty for the root), sorted.
     pub async fn list_directories(&self, prefix: &str) -> Result<Vec<String>, StoreError> {
         let below = directory(prefix)?;
-        let listing = self
-            .store
-            .list_with_delimiter(below.as_ref())
-            .await
-            .map_err(|error| self.failed("list", prefix, error))?;
-        let mut names: Vec<String> =
-            listing.common_prefixes.iter().filter_map(|path| path.filename().map(str::to_owned)).collect();
+        let listing = self.backend.look(below.as_ref()).await;
+        let mut names = listing.map_err(|failure| self.failed("list", prefix, failure))?.directories;
         names.sort();
         Ok(names)
     }
 
     /// Removes an object; it is no error when it is not there.
     pub async fn delete(&self, key: &str) -> Result<(), StoreError> {
-        match self.store.delete(&object_path(key)?).await {
-            Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
-            Err(error) => Err(self.failed("delete", key, error)),
+        match self.backend.delete(&object_path(key)?).await {
+            Ok(()) | Err(Failure::NotFound) => Ok(()),
+            Err(failure) => Err(self.failed("delete", key, failure)),
         }
     }
 
     /// Removes what killed writers left half written. Only when no writer is at work.
     pub async fn clear_unfinished(&self) -> Result<(), StoreError> {
-        let root = self.root.clone();
-        blocking(move || local::clear_staging(&root))
-            .await
-            .map_err(|source| self.failed("delete", local::STAGING, source))
+        let cleared = self.backend.clear_unfinished().await;
+        cleared.map_err(|failure| self.failed("delete", "unfinished writes", failure))
     }
 
-    fn failed(
+    /// The bytes of an object from `from` on, in pieces and in their order. Ends with [`StoreError::Changed`]
+    /// when the object is another one than `object` says, at the beginning or on the way.
+    pub async fn stream(
         &self,
-        action: &'static str,
-        key: &str,
-        source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
-    ) -> StoreError {
-        let source = source.into();
-        let missing = source
-            .downcast_ref::<object_store::Error>()
-            .is_some_and(|error| matches!(error, object_store::Error::NotFound { .. }));
+        object: &ObjectInfo,
+        from: u64,
+    ) -> Result<impl Stream<Item = Result<Bytes, StoreError>> + Send + Unpin + use<>, StoreError> {
+        let stream = self.backend.stream(object, from).await;
+        let stream = stream.map_err(|failure| self.failed("read", &object.key, failure))?;
+        let (location, key) = (self.clone(), object.key.clone());
+        Ok(stream.map_err(move |failure| location.failed("read", &key, failure)))
+    }
+
+    /// An object that is made bit by bit, by one process after another where one dies, and is visible once it
+    /// is whole. What was made of it before is kept where `origin`, which says what it is made of, is the same.
+    pub async fn grow(&self, key: &str, bytes: u64, origin: &str) -> Result<Growing, StoreError> {
+        let grown = self.backend.grow(&object_path(key)?, bytes, origin).await;
+        let grown = grown.map_err(|failure| self.failed("write", key, failure))?;
+        Ok(Growing { location: self.clone(), key: key.to_owned(), grown })
+    }
+
+    fn failed(&self, action: &'static str, key: &str, failure: Failure) -> StoreError {
         let (uri, key) = (self.uri.to_string(), key.to_owned());
-        if missing {
-            return StoreError::NotFound { uri, key };
+        match failure {
+            Failure::NotFound => StoreError::NotFound { uri, key },
+            Failure::Changed => StoreError::Changed { uri, key },
+            Failure::ReadOnly => StoreError::ReadOnly { uri },
+            Failure::Denied(source) => StoreError::Denied { action, uri, key, source },
+            Failure::Refused(source) => StoreError::Refused { action, uri, key, source },
+            Failure::Busy { retry_after, cause } => {
+                StoreError::Busy { action, uri, key, retry_after, source: cause }
+            }
+            Failure::Other(source) => StoreError::Failed { action, uri, key, source },
         }
-        StoreError::Failed { action, uri, key, source }
+    }
+}
+
+/// An object in the making: see [`Location::grow`].
+pub struct Growing {
+    location: Location,
+    key: String,
+    grown: Box<dyn Grow>,
+}
+
+impl Growing {
+    /// How many bytes it has.
+    pub fn bytes(&self) -> u64 {
+        self.grown.bytes()
+    }
+
+    /// Adds bytes.
+    pub async fn append(&mut self, bytes: Bytes) -> Result<(), StoreError> {
+        self.grown.append(bytes).await.map_err(|failure| self.location.failed("write", &self.key, failure))
+    }
+
+    /// Makes safe what was added, as far as the storage can: a bucket keeps whole pieces.
+    pub async fn save(&mut self) -> Result<(), StoreError> {
+        self.grown.save().await.map_err(|failure| self.location.failed("write", &self.key, failure))
+    }
+
+    /// Makes it visible. Fails unless it has all of its bytes.
+    pub async fn finish(self) -> Result<(), StoreError> {
+        let Self { location, key, grown } = self;
+        grown.finish().await.map_err(|failure| location.failed("write", &key, failure))
+    }
+
+    /// Throws away what was made.
+    pub async fn discard(self) -> Result<(), StoreError> {
+        let Self { location, key, grown } = self;
+        grown.discard().await.map_err(|failure| location.failed("delete", &key, failure))
     }
 }
 
@@ -163,27 +247,36 @@ impl fmt::Debug for Location {
     }
 }
 
-async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> std::io::Result<T> + Send + 'static,
-) -> std::io::Result<T> {
-    tokio::task::spawn_blocking(work).await.map_err(std::io::Error::other)?
+/// Opens a place on the network, once for each process: connections and tokens are worth keeping.
+fn remote(place: &Place, access: Access) -> Result<Location, StoreError> {
+    static OPENED: Mutex<BTreeMap<(String, Access), Location>> = Mutex::new(BTreeMap::new());
+    let uri = place.uri();
+    let mut opened = OPENED.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(location) = opened.get(&(uri.clone(), access.clone())) {
+        return Ok(location.clone());
+    }
+    let backend: Arc<dyn Backend> = match place {
+        Place::Bucket { provider, bucket, prefix } => {
+            Arc::new(Bucket::open(*provider, bucket, prefix, &access)?)
+        }
+        Place::Web(url) => Arc::new(Web::open(url, &access)?),
+        Place::Directory(_) => return Err(StoreError::UnknownScheme { uri }),
+    };
+    let location = Location { uri: uri.as_str().into(), backend };
+    opened.insert((uri, access), location.clone());
+    Ok(location)
 }
 
-fn not_writable(uri: &str, source: std::io::Error) -> StoreError {
+/// Whether a URI leads to the public dump server, which has rules of its own.
+pub fn is_public_server(uri: &str) -> bool {
+    matches!(Place::parse(uri), Ok(Place::Web(url)) if web::is_public(&url))
+}
+
+fn not_writable(uri: &str, source: Box<dyn std::error::Error + Send + Sync>) -> StoreError {
     StoreError::NotWritable { uri: uri.to_owned(), source }
 }
 
-fn local_path(uri: &str) -> Result<PathBuf, StoreError> {
-    if let Some(path) = uri.strip_prefix("file://") {
-        return Ok(PathBuf::from(path));
-    }
-    if uri.is_empty() || uri.contains("://") {
-        return Err(StoreError::UnknownScheme { uri: uri.to_owned() });
-    }
-    Ok(PathBuf::from(uri))
-}
-
-fn object_path(key: &str) -> Result<Path, StoreError> {
+pub(crate) fn object_path(key: &str) -> Result<Path, StoreError> {
     let climbs = key.split('/').any(|part| part.is_empty() || part == "." || part == "..");
     if climbs {
         return Err(StoreError::BadKey { key: key.to_owned() });
@@ -198,12 +291,11 @@ fn directory(prefix: &str) -> Result<Option<Path>, StoreError> {
     }
 }
 
-fn info(meta: &ObjectMeta) -> ObjectInfo {
-    let changed = || meta.last_modified.timestamp_micros().to_string();
-    ObjectInfo {
-        key: meta.location.to_string(),
-        bytes: meta.size,
-        version: meta.e_tag.clone().unwrap_or_else(changed),
+#[cfg(test)]
+impl Location {
+    /// A bucket that lies in memory.
+    pub(crate) fn in_memory() -> Self {
+        Self { uri: "memory".into(), backend: Arc::new(Bucket::in_memory()) }
     }
 }
 
@@ -211,27 +303,6 @@ fn info(meta: &ObjectMeta) -> ObjectInfo {
 mod tests {
     use super::*;
     use crate::ErrorKind;
-
-    #[tokio::test]
-    async fn an_object_is_whole_or_absent() {
-        let directory = tempfile::tempdir().expect("a temporary directory");
-        let location = Location::open(&directory.path().to_string_lossy()).expect("it exists");
-        assert!(location.head("a/b.txt").await.unwrap().is_none());
-        location.put("a/b.txt", Bytes::from_static(b"one")).await.unwrap();
-        let first = location.head("a/b.txt").await.unwrap().unwrap();
-        location.put("a/b.txt", Bytes::from_static(b"three")).await.unwrap();
-        let second = location.head("a/b.txt").await.unwrap().unwrap();
-        assert_ne!(first.version, second.version);
-        assert_eq!(location.get("a/b.txt").await.unwrap(), "three");
-        assert_eq!(location.get_range("a/b.txt", 1..3).await.unwrap(), "hr");
-        location.clear_unfinished().await.unwrap();
-        let keys: Vec<String> = location.list("").await.unwrap().into_iter().map(|o| o.key).collect();
-        assert_eq!(keys, ["a/b.txt"]);
-        assert_eq!(location.list_directories("").await.unwrap(), ["a"]);
-        location.delete("a/b.txt").await.unwrap();
-        location.delete("a/b.txt").await.unwrap();
-        assert!(matches!(location.get("a/b.txt").await, Err(StoreError::NotFound { .. })));
-    }
 
     #[tokio::test]
     async fn keys_stay_inside() {
@@ -249,5 +320,13 @@ mod tests {
         assert!(matches!(Location::open("s4://bucket"), Err(StoreError::UnknownScheme { .. })));
         let error = Location::create("/proc/nothing").await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::BadConfiguration);
+    }
+
+    #[tokio::test]
+    async fn large_objects_go_in_pieces_and_come_back_whole() {
+        let location = Location::in_memory();
+        let bytes: Bytes = (0..20_000_000_u32).map(|n| (n % 251) as u8).collect();
+        location.put("large", bytes.clone()).await.unwrap();
+        assert!(location.get("large").await.unwrap() == bytes);
     }
 }

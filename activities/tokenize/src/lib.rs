@@ -19,9 +19,16 @@
 
 mod encoding;
 mod error;
+#[cfg(feature = "reference")]
+mod reference;
 mod splitter;
+mod stretches;
 mod tokenizer;
+mod word;
 
 pub use encoding::Encoding;
 pub use error::TokenizeError;
+#[cfg(feature = "reference")]
+pub use reference::Reference;
+pub use stretches::Stretches;
 pub use tokenizer::Tokenizer;

@@ -7,15 +7,15 @@ use splintr::core::byte_pair_encode;
 use splintr::{AnyTokenizer, Backend, PolicyError, SpecialMode};
 
 use crate::splitter::{self, Splitter};
-use crate::{Encoding, TokenizeError};
+use crate::{Encoding, Stretches, TokenizeError};
 
 /// How much text may pass before the engine must forget what it has cached.
 ///
 /// The engine remembers the ids of pieces it has merged, in a table of fixed length whose entries grow to
 /// the longest piece they have held. Words are short, but text without spaces is one piece: a hostile
-/// dump could make each of thousands of entries megabytes long. What is cached is at most what has passed
+/// dump could make each of thousands of entries a stretch long. What is cached is at most what has passed
 /// since the last time: 5 bytes for each byte of text at worst, with room to grow twice that.
-const FORGET_AFTER_BYTES: usize = 32 << 20;
+const FORGET_AFTER_BYTES: usize = 16 << 20;
 
 /// An encoding, loaded. Made once and shared by threads.
 pub struct Tokenizer {
@@ -49,21 +49,58 @@ impl Tokenizer {
     /// Special tokens are not known: `<|endoftext|>` is text. Takes time in proportion to the text, or
     /// little more where it has no spaces, and never panics.
     pub fn encode_ordinary(&self, text: &str) -> Result<Vec<u32>, TokenizeError> {
-        self.forget_in_time(text.len());
-        let failed = |reason: String| TokenizeError::Text { bytes: text.len(), reason };
-        // A panic in the engine would take the worker's thread, and on every retry again.
-        catch_unwind(AssertUnwindSafe(|| self.encode(text)))
-            .map_err(|_| failed("the engine panicked".to_owned()))?
-            .map_err(|error| failed(error.to_string()))
+        let mut ids = Vec::new();
+        for stretch in self.stretches(text) {
+            let stretch = stretch?;
+            if ids.is_empty() { ids = stretch } else { ids.extend(stretch) }
+        }
+        Ok(ids)
     }
 
-    fn encode(&self, text: &str) -> Result<Vec<u32>, PolicyError> {
+    /// The same ids, a stretch of the text at a time: some ten milliseconds of work each, and some megabytes of
+    /// memory, however long the text.
+    pub fn stretches<'a>(&'a self, text: &'a str) -> Stretches<'a> {
+        Stretches::new(self, text)
+    }
+
+    /// The ids of a stretch that the engine may split.
+    pub(crate) fn encode_stretch(&self, text: &str) -> Result<Vec<u32>, TokenizeError> {
+        if splitter::is_needed(text) {
+            return self.encode_split(text);
+        }
+        self.forget_in_time(text.len());
+        guarded(text.len(), || self.engine.encode_with(text, &SpecialMode::Ordinary))
+    }
+
+    /// The ids of a stretch that is split by tiktoken's rule.
+    pub(crate) fn encode_split(&self, text: &str) -> Result<Vec<u32>, TokenizeError> {
+        guarded(text.len(), || Ok(self.split(text).flat_map(|piece| self.merge(piece.as_bytes())).collect()))
+    }
+
+    /// The pieces of `text`, within which byte pairs are merged.
+    pub(crate) fn split<'t>(&self, text: &'t str) -> impl Iterator<Item = &'t str> {
+        self.splitter.split(text)
+    }
+
+    /// The ids of one piece, or of any part of one.
+    pub(crate) fn encode_piece(&self, piece: &[u8]) -> Result<Vec<u32>, TokenizeError> {
+        guarded(piece.len(), || Ok(self.merge(piece)))
+    }
+
+    pub(crate) fn merge(&self, piece: &[u8]) -> Vec<u32> {
+        byte_pair_encode(piece, self.pairs().encoder())
+    }
+
+    /// What an id stands for; nothing for one that the encoding does not have.
+    pub(crate) fn bytes_of(&self, id: u32) -> Option<&[u8]> {
+        self.pairs().decoder().get(id)
+    }
+
+    /// The engine's vocabulary and merges.
+    fn pairs(&self) -> &splintr::Tokenizer {
         match self.engine.backend() {
-            Backend::Bpe(engine) if splitter::is_needed(text) => {
-                let merge = |piece: &str| byte_pair_encode(piece.as_bytes(), engine.encoder());
-                Ok(self.splitter.split(text).flat_map(merge).collect())
-            }
-            _ => self.engine.encode_with(text, &SpecialMode::Ordinary),
+            Backend::Bpe(pairs) => pairs,
+            _ => unreachable!("every encoding is one of byte pairs"),
         }
     }
 
@@ -71,11 +108,20 @@ impl Tokenizer {
         let passed = self.passed_bytes.fetch_add(bytes, Ordering::Relaxed) + bytes;
         if passed >= FORGET_AFTER_BYTES {
             self.passed_bytes.store(0, Ordering::Relaxed);
-            if let Backend::Bpe(engine) = self.engine.backend() {
-                engine.clear_cache();
-            }
+            self.pairs().clear_cache();
         }
     }
+}
+
+/// Runs the engine. A panic in there would take the worker's thread, and on every retry again.
+fn guarded(
+    bytes: usize,
+    encode: impl FnOnce() -> Result<Vec<u32>, PolicyError>,
+) -> Result<Vec<u32>, TokenizeError> {
+    let failed = |reason: String| TokenizeError::Text { bytes, reason };
+    catch_unwind(AssertUnwindSafe(encode))
+        .map_err(|_| failed("the engine panicked".to_owned()))?
+        .map_err(|error| failed(error.to_string()))
 }
 
 #[cfg(test)]
@@ -100,15 +146,14 @@ mod tests {
     #[test]
     fn what_is_cached_is_forgotten_in_time() {
         let tokenizer = Tokenizer::new(Encoding::default()).unwrap();
-        let Backend::Bpe(engine) = tokenizer.engine.backend() else { panic!("a byte-pair backend") };
-        let mut text = "qzjx".repeat(1 << 18);
+        let engine = tokenizer.pairs();
         let mut held = Vec::new();
-        for round in 0..80u8 {
-            text.insert(0, char::from(b'a' + round % 26));
+        for round in 0..1200 {
+            let text = format!("{}{}", "abcdefgh".repeat(round % 7 + 1), "qzjx".repeat((8 << 10) + round));
             tokenizer.encode_ordinary(&text).unwrap();
             held.push(engine.cache_len());
         }
-        let limit = FORGET_AFTER_BYTES >> 20;
+        let limit = FORGET_AFTER_BYTES / (32 << 10);
         assert!(held.iter().any(|&pieces| pieces > 1), "the engine caches no more: drop the forgetting");
         assert!(held.iter().all(|&pieces| pieces <= limit + 1), "{held:?}");
     }

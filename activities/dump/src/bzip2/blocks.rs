@@ -76,11 +76,6 @@ impl Blocks {
         self.own_end
     }
 
-    /// How many bytes were decoded, own or not.
-    pub(crate) fn produced(&self) -> u64 {
-        self.produced
-    }
-
     /// Whether the shard's last block is the range's, and is followed by bytes that begin no stream.
     pub(crate) fn has_garbage(&self) -> bool {
         self.has_garbage

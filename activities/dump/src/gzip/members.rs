@@ -3,14 +3,10 @@
 use std::sync::Arc;
 
 use crc32fast::Hasher;
-use miniz_oxide::inflate::TINFLStatus;
-use miniz_oxide::inflate::core::inflate_flags::{
-    TINFL_FLAG_HAS_MORE_INPUT, TINFL_FLAG_STOP_ON_BLOCK_BOUNDARY, TINFL_FLAG_USING_NON_WRAPPING_OUTPUT_BUF,
-};
-use miniz_oxide::inflate::core::{BlockBoundaryState, DecompressorOxide, decompress};
 
 use super::checkpoint::{Checkpoint, OpenMember};
 use super::header::{self, Header, MAX_HEADER_BYTES};
+use super::inflate::{Inflate, InflateError, Output, SLACK, SpareBits, Stop};
 use super::{NAME, WINDOW_BYTES};
 use crate::window::Window;
 use crate::{DumpError, ReadAt};
@@ -21,10 +17,6 @@ const CHUNK_BYTES: usize = 256 << 10;
 /// only where the shard ends. Between blocks it then never holds whole bytes back.
 const INPUT_BYTES: usize = 2 * CHUNK_BYTES + 4096;
 const TRAILER_BYTES: usize = 8;
-/// Stopping at every block costs nothing: a block is tens of kilobytes.
-const FLAGS: u32 =
-    TINFL_FLAG_HAS_MORE_INPUT | TINFL_FLAG_STOP_ON_BLOCK_BOUNDARY | TINFL_FLAG_USING_NON_WRAPPING_OUTPUT_BUF;
-
 /// Where the range may end: the first place between blocks at or after its last compressed byte.
 struct Boundary {
     checkpoint: Checkpoint,
@@ -38,9 +30,11 @@ pub(crate) struct Members {
     /// The next compressed byte.
     offset: u64,
     until: u64,
-    inflate: Box<DecompressorOxide>,
-    /// The last window of output, then what is being decoded.
+    inflate: Inflate,
+    /// The last window of output, then what is being decoded, then room for the decoder to go beyond its end.
     output: Vec<u8>,
+    /// Where in it the member's own bytes begin.
+    history: usize,
     /// The end of the output so far.
     filled: usize,
     /// Checksum of the open member; `None` between members.
@@ -62,8 +56,9 @@ impl Members {
             window: Window::new(source),
             offset: start.compressed_offset,
             until: start.compressed_offset.saturating_add(consume_bytes.max(1)),
-            inflate: Box::default(),
-            output: vec![0; WINDOW_BYTES + CHUNK_BYTES],
+            inflate: Inflate::new(SpareBits::default()),
+            output: vec![0; WINDOW_BYTES + CHUNK_BYTES + SLACK],
+            history: WINDOW_BYTES,
             filled: WINDOW_BYTES,
             member: None,
             length: 0,
@@ -82,11 +77,6 @@ impl Members {
     /// Uncompressed bytes at the start that belong to the range before.
     pub(crate) fn skip(&self) -> u64 {
         self.skip
-    }
-
-    /// How many bytes were decoded.
-    pub(crate) fn produced(&self) -> u64 {
-        self.produced
     }
 
     /// How many bytes lie before the place where the range may end, once it is reached.
@@ -128,7 +118,8 @@ impl Members {
                 let bytes = bytes as u64;
                 self.note_boundary(None);
                 self.offset += bytes;
-                self.inflate.init();
+                self.inflate.restart();
+                self.history = self.filled;
                 (self.member, self.length) = (Some(Hasher::new()), 0);
                 Ok(())
             }
@@ -147,29 +138,33 @@ impl Members {
         self.make_room();
         let input = self.window.at(self.offset, INPUT_BYTES)?;
         let offered = input.len().min(INPUT_BYTES);
-        let (status, read, written) =
-            decompress(&mut self.inflate, &input[..offered], &mut self.output, self.filled, FLAGS);
+        let (history, filled) = (self.history, self.filled);
+        let mut output = Output { bytes: &mut self.output, history, filled };
+        let decoded = self.inflate.decode(&input[..offered], &mut output);
+        let written = output.filled - filled;
+        let (stop, read) = decoded.map_err(|error| match error {
+            InflateError::Truncated => self.truncated("a member"),
+            InflateError::Corrupt(problem) => self.corrupt(problem),
+        })?;
         self.offset += read as u64;
         self.take_output(written, plain);
-        match status {
-            TINFLStatus::HasMoreOutput => Ok(()),
-            TINFLStatus::BlockBoundary => {
-                self.note_boundary(self.inflate.block_boundary_state());
+        match stop {
+            Stop::Full => Ok(()),
+            Stop::Boundary => {
+                self.note_boundary(Some(self.inflate.spare()));
                 Ok(())
             }
-            TINFLStatus::Done => self.end_member(),
-            TINFLStatus::NeedsMoreInput | TINFLStatus::FailedCannotMakeProgress => {
-                Err(self.truncated("a member"))
-            }
-            _ => Err(self.corrupt("block breaks the format")),
+            Stop::End => self.end_member(),
         }
     }
 
     /// Moves the last window of output to the front once the rest is full.
     fn make_room(&mut self) {
-        if self.filled == self.output.len() {
-            self.output.copy_within(self.filled - WINDOW_BYTES.., 0);
+        if self.filled >= WINDOW_BYTES + CHUNK_BYTES {
+            let moved = self.filled - WINDOW_BYTES;
+            self.output.copy_within(moved..self.filled, 0);
             self.filled = WINDOW_BYTES;
+            self.history = self.history.saturating_sub(moved);
         }
     }
 
@@ -202,28 +197,25 @@ impl Members {
 
     /// Between two blocks, or with `None` between two members: the first such place after the range's bytes
     /// is where the next range can begin.
-    fn note_boundary(&mut self, state: Option<BlockBoundaryState>) {
+    fn note_boundary(&mut self, spare: Option<SpareBits>) {
         if self.offset < self.until || self.boundary.is_some() {
             return;
         }
-        let member = state.map(|state| OpenMember {
-            bits: state.bit_buf,
-            bit_count: state.num_bits,
+        let member = spare.map(|spare| OpenMember {
+            bits: spare.bits,
+            bit_count: spare.count,
             crc: self.member.clone().unwrap_or_default().finalize(),
             length: self.length,
-            window: self.output[self.filled - WINDOW_BYTES..self.filled].to_vec(),
+            window: self.output[self.history.max(self.filled - WINDOW_BYTES)..self.filled].to_vec(),
         });
         let checkpoint = Checkpoint { compressed_offset: self.offset, skip: 0, member };
         self.boundary = Some(Boundary { checkpoint, produced: self.produced });
     }
 
     fn restore(&mut self, member: &OpenMember) {
-        *self.inflate = DecompressorOxide::from_block_boundary_state(&BlockBoundaryState {
-            num_bits: member.bit_count,
-            bit_buf: member.bits,
-            ..BlockBoundaryState::default()
-        });
-        self.output[WINDOW_BYTES - member.window.len()..WINDOW_BYTES].copy_from_slice(&member.window);
+        self.inflate = Inflate::new(SpareBits { bits: member.bits, count: member.bit_count });
+        self.history = WINDOW_BYTES - member.window.len();
+        self.output[self.history..WINDOW_BYTES].copy_from_slice(&member.window);
         // The length only matters for joining two checksums, which is not done.
         self.member = Some(Hasher::new_with_initial_len(member.crc, u64::from(member.length)));
         self.length = member.length;

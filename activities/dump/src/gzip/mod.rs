@@ -6,6 +6,7 @@
 
 mod checkpoint;
 mod header;
+mod inflate;
 mod members;
 
 pub use checkpoint::Checkpoint;

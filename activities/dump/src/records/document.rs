@@ -1,7 +1,7 @@
 //! A document line is one page of the wiki: of its 30 fields we need 8.
 
 use super::json::{Malformed, Members, Value, unescape};
-use super::{Article, BadReason, FilterReason};
+use super::{Article, BadReason, FilterReason, Wanted};
 
 /// A document that is in order: an article, or one that is left out.
 pub(super) type Document = Result<Article, FilterReason>;
@@ -57,12 +57,12 @@ impl<'a> Fields<'a> {
 }
 
 /// Reads a document line. `action_id` is the page that its action names; the document's own word goes first.
-pub(super) fn read(line: &[u8], action_id: Option<u64>) -> Result<Document, Bad> {
+pub(super) fn read(line: &[u8], action_id: Option<u64>, wanted: &Wanted) -> Result<Document, Bad> {
     let mut fields = Fields::default();
     let read = fields.read(line);
     let page_id = fields.page_id().or(action_id.filter(|_| fields.page_id.is_none()));
     read.map_err(|malformed| (BadReason::InvalidJson, describe(malformed)))
-        .and_then(|()| judge(&fields, page_id))
+        .and_then(|()| judge(&fields, page_id, wanted))
         .map_err(|(reason, message)| Bad { reason, page_id, message })
 }
 
@@ -70,8 +70,12 @@ fn describe(malformed: Malformed) -> String {
     format!("{} at byte {} of the line", malformed.problem, malformed.at)
 }
 
-fn judge(fields: &Fields<'_>, page_id: Option<u64>) -> Result<Document, (BadReason, String)> {
-    if namespace(fields)? != 0 {
+fn judge(
+    fields: &Fields<'_>,
+    page_id: Option<u64>,
+    wanted: &Wanted,
+) -> Result<Document, (BadReason, String)> {
+    if !wanted.namespaces.contains(&namespace(fields)?) {
         return Ok(Err(FilterReason::Namespace));
     }
     if fields.is_redirect() {
@@ -89,6 +93,9 @@ fn judge(fields: &Fields<'_>, page_id: Option<u64>) -> Result<Document, (BadReas
     };
     if text.trim().is_empty() {
         return Ok(Err(FilterReason::EmptyText));
+    }
+    if wanted.min_chars > 0 && (text.chars().count() as u64) < wanted.min_chars {
+        return Ok(Err(FilterReason::TooShort));
     }
     let revision_id = fields.version.and_then(Value::as_u64);
     Ok(Ok(Article { page_id, title, revision_id, timestamp: timestamp(fields), text }))
@@ -162,6 +169,27 @@ mod tests {
 
     fn reason(line: &str) -> BadReason {
         read(line.as_bytes(), Some(7)).unwrap_err().reason
+    }
+
+    fn read(line: &[u8], action_id: Option<u64>) -> Result<Document, Bad> {
+        super::read(line, action_id, &Wanted::default())
+    }
+
+    #[test]
+    fn only_what_is_wanted_is_an_article() {
+        let line = |namespace: i64, text: &str| {
+            format!(r#"{{"title":"T","page_id":3,"namespace":{namespace},"text":"{text}"}}"#)
+        };
+        let wanted = Wanted { namespaces: vec![10, 14], min_chars: 3 };
+        for (namespace, text, expected) in [
+            (0, "long enough", Some(FilterReason::Namespace)),
+            (14, "äöü", None),
+            (10, "äö", Some(FilterReason::TooShort)),
+            (10, "  ", Some(FilterReason::EmptyText)),
+        ] {
+            let document = super::read(line(namespace, text).as_bytes(), None, &wanted).unwrap();
+            assert_eq!(document.err(), expected, "{namespace} {text}");
+        }
     }
 
     #[test]

@@ -6,33 +6,27 @@ use crate::DumpError;
 use crate::range::Decoder;
 
 /// A line without its end.
-pub(crate) struct Line<'a> {
+#[derive(Clone, Copy)]
+pub(crate) struct Line {
     /// Where it begins, in bytes from the first of the range's data.
     pub(crate) start: u64,
-    /// Its bytes, or how many there are when they are too many to hold.
-    pub(crate) content: Result<&'a [u8], u64>,
+    /// How many bytes it has.
+    pub(crate) length: u64,
+    /// Whether they are too many to be held.
+    pub(crate) is_too_long: bool,
 }
 
-/// Cuts chunks into lines. Holds one chunk, and the beginning of a line that goes on in the next.
+/// Cuts chunks into lines. Holds one chunk.
 pub(crate) struct Lines {
     chunk: Vec<u8>,
     at: usize,
     position: u64,
-    partial: Vec<u8>,
     max_line_bytes: usize,
-}
-
-/// Where the bytes of a line are.
-enum Found {
-    Chunk(usize, usize),
-    Partial,
-    TooLong(u64),
-    Nothing,
 }
 
 impl Lines {
     pub(crate) fn new(max_line_bytes: usize) -> Self {
-        Self { chunk: Vec::new(), at: 0, position: 0, partial: Vec::new(), max_line_bytes }
+        Self { chunk: Vec::new(), at: 0, position: 0, max_line_bytes }
     }
 
     /// Where the next line begins.
@@ -69,59 +63,30 @@ impl Lines {
         Ok(false)
     }
 
-    /// The next line; `None` at the end of the shard.
-    pub(crate) fn next_line(&mut self, decoder: &mut Decoder) -> Result<Option<Line<'_>>, DumpError> {
-        let start = self.position;
-        let content = match self.find_line(decoder)? {
-            Found::Chunk(from, to) => Ok(&self.chunk[from..to]),
-            Found::Partial => Ok(&self.partial[..]),
-            Found::TooLong(bytes) => Err(bytes),
-            Found::Nothing => return Ok(None),
-        };
-        Ok(Some(Line { start, content }))
-    }
-
-    fn find_line(&mut self, decoder: &mut Decoder) -> Result<Found, DumpError> {
-        let (start, from) = (self.position, self.at);
-        self.partial.clear();
-        if let Some(length) = memchr(b'\n', &self.chunk[self.at..]) {
-            self.advance(length + 1);
-            let is_too_long = length > self.max_line_bytes;
-            return Ok(if is_too_long {
-                Found::TooLong(length as u64)
+    /// Appends the bytes of the next line to `bytes`, unless they are too many; `None` at the end of the shard.
+    pub(crate) fn next_line(
+        &mut self,
+        decoder: &mut Decoder,
+        bytes: &mut Vec<u8>,
+    ) -> Result<Option<Line>, DumpError> {
+        let (start, base) = (self.position, bytes.len());
+        let mut length = 0;
+        loop {
+            let rest = &self.chunk[self.at..];
+            let end = memchr(b'\n', rest);
+            let piece = &rest[..end.unwrap_or(rest.len())];
+            length += piece.len() as u64;
+            let is_too_long = length > self.max_line_bytes as u64;
+            if is_too_long {
+                bytes.truncate(base);
             } else {
-                Found::Chunk(from, from + length)
-            });
-        }
-        while !self.gather(start) {
-            if !self.load(decoder)? {
-                return Ok(if self.position == start {
-                    Found::Nothing
-                } else {
-                    self.gathered(self.position - start)
-                });
+                bytes.extend_from_slice(piece);
+            }
+            self.advance(piece.len() + usize::from(end.is_some()));
+            if end.is_some() || !self.load(decoder)? {
+                return Ok((self.position > start).then_some(Line { start, length, is_too_long }));
             }
         }
-        Ok(self.gathered(self.position - 1 - start))
-    }
-
-    /// Moves the chunk's bytes up to the end of the line to `partial`; `false` when there is no end.
-    fn gather(&mut self, start: u64) -> bool {
-        let rest = &self.chunk[self.at..];
-        let end = memchr(b'\n', rest);
-        let bytes = &rest[..end.unwrap_or(rest.len())];
-        let gathered = (self.position - start) as usize + bytes.len();
-        if gathered <= self.max_line_bytes {
-            self.partial.extend_from_slice(bytes);
-        } else {
-            self.partial = Vec::new();
-        }
-        self.advance(bytes.len() + usize::from(end.is_some()));
-        end.is_some()
-    }
-
-    fn gathered(&self, length: u64) -> Found {
-        if length > self.max_line_bytes as u64 { Found::TooLong(length) } else { Found::Partial }
     }
 
     fn advance(&mut self, bytes: usize) {

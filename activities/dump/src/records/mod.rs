@@ -4,6 +4,7 @@
 //! by what a line is, not by whether it is odd or even, so that one missing line costs one record.
 
 mod action;
+mod batch;
 mod document;
 mod json;
 mod lines;
@@ -12,8 +13,9 @@ mod pairing;
 use serde::{Deserialize, Serialize};
 
 pub(crate) use action::Action;
+pub use batch::Batch;
 pub(crate) use lines::{Line, Lines};
-pub(crate) use pairing::Pairing;
+pub(crate) use pairing::{Pairing, take_garbage, take_rest};
 
 /// One record of a shard.
 #[derive(Clone, Debug, PartialEq)]
@@ -26,7 +28,23 @@ pub enum Record {
     Quarantined(BadRecord),
 }
 
-/// A page of the main namespace that is no redirect and has text.
+/// Which documents are articles, among those that are no redirects and have text.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Wanted {
+    /// The namespaces they are in.
+    pub namespaces: Vec<i64>,
+    /// How many characters (Unicode scalar values) their text has at least.
+    pub min_chars: u64,
+}
+
+impl Default for Wanted {
+    /// The main namespace, and any text.
+    fn default() -> Self {
+        Self { namespaces: vec![0], min_chars: 0 }
+    }
+}
+
+/// A page that was asked for, the main namespace's without more, that is no redirect and has text.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Article {
     /// The page's id in its wiki.
@@ -46,12 +64,14 @@ pub struct Article {
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum FilterReason {
-    /// The page is outside of the main namespace.
+    /// The page is outside of the namespaces asked for.
     Namespace,
     /// The page only points to another.
     Redirect,
     /// The text is missing, null, empty or blank.
     EmptyText,
+    /// The text has fewer characters than asked for.
+    TooShort,
     /// Not a document: an action that deletes a page.
     Deletion,
 }
@@ -63,6 +83,7 @@ impl FilterReason {
             Self::Namespace => "namespace",
             Self::Redirect => "redirect",
             Self::EmptyText => "empty_text",
+            Self::TooShort => "too_short",
             Self::Deletion => "deletion",
         }
     }
@@ -108,6 +129,8 @@ pub enum BadReason {
     RecordTooLong,
     /// After the end of the compressed data there are other bytes.
     TrailingGarbage,
+    /// All records of a range from the one on that lies behind its limit.
+    OutputLimit,
 }
 
 impl BadReason {
@@ -125,6 +148,7 @@ impl BadReason {
             Self::TextNotAString => "text_not_a_string",
             Self::RecordTooLong => "record_too_long",
             Self::TrailingGarbage => "trailing_garbage",
+            Self::OutputLimit => "output_limit",
         }
     }
 }

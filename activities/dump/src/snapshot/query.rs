@@ -3,6 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use super::Index;
 use crate::DumpError;
 
 /// A wiki and the dates that will do: `enwiki-20260920`, `enwiki-202609`, `enwiki-2026` or `enwiki-latest`.
@@ -11,9 +12,26 @@ pub struct SnapshotQuery {
     wiki: String,
     /// What the date begins with; empty for any.
     date_prefix: String,
+    index: Index,
 }
 
 impl SnapshotQuery {
+    /// The same wiki and dates, in another index.
+    #[must_use]
+    pub fn of_index(self, index: Index) -> Self {
+        Self { index, ..self }
+    }
+
+    /// The index.
+    pub fn index(&self) -> Index {
+        self.index
+    }
+
+    /// Whether it names one date.
+    pub fn is_exact(&self) -> bool {
+        self.date_prefix.len() == 8
+    }
+
     /// The wiki.
     pub fn wiki(&self) -> &str {
         &self.wiki
@@ -39,7 +57,8 @@ impl FromStr for SnapshotQuery {
             return Err(bad("a date is `YYYYMMDD`, `YYYYMM`, `YYYY` or `latest`"));
         }
         let date_prefix = if date == "latest" { "" } else { date };
-        Ok(Self { wiki: wiki.to_owned(), date_prefix: date_prefix.to_owned() })
+        let (wiki, date_prefix) = (wiki.to_owned(), date_prefix.to_owned());
+        Ok(Self { wiki, date_prefix, index: Index::default() })
     }
 }
 

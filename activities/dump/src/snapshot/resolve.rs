@@ -23,7 +23,7 @@ pub async fn resolve(source: &Location, query: &SnapshotQuery) -> Result<Snapsho
     }
     let mut newest_unfinished = None;
     for (date, root) in candidates(source, &roots, query).await? {
-        match root.look(source, &date, query.wiki()).await? {
+        match root.look(source, &date, query).await? {
             Found::Complete(shards) => {
                 let (wiki, layout) = (query.wiki().to_owned(), root.layout);
                 return not_empty(source, Snapshot { wiki, date, layout, shards });
@@ -82,13 +82,14 @@ fn not_empty(source: &Location, snapshot: Snapshot) -> Result<Snapshot, DumpErro
 /// Why nothing matches: the wiki is not there at all, or at other dates.
 async fn explain(source: &Location, roots: &[Root], query: &SnapshotQuery) -> Result<DumpError, DumpError> {
     let any_date: SnapshotQuery = format!("{}-latest", query.wiki()).parse()?;
+    let any_date = any_date.of_index(query.index());
     let mut dates = Vec::new();
     let mut wikis = BTreeSet::new();
     for (date, root) in candidates(source, roots, &any_date).await? {
         if dates.len() == LISTED {
             break;
         }
-        match root.look(source, &date, query.wiki()).await? {
+        match root.look(source, &date, query).await? {
             Found::Complete(_) => dates.push(format!("{}-{date}", query.wiki())),
             Found::Nothing if wikis.len() < LISTED => wikis.extend(root.wikis(source, &date).await?),
             Found::Nothing | Found::Unfinished => {}

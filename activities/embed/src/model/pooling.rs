@@ -54,7 +54,7 @@ impl Pooling {
     }
 
     /// Pools the vectors of a text's pieces, a row each, where the network has not done it itself.
-    pub(crate) fn pool(self, pieces: ArrayView2<'_, f32>) -> Array1<f32> {
+    pub(crate) fn pool(self, pieces: &ArrayView2<'_, f32>) -> Array1<f32> {
         if self == Self::Max {
             return pieces.fold_axis(Axis(0), f32::NEG_INFINITY, |&greatest, &value| greatest.max(value));
         }
@@ -86,9 +86,9 @@ mod tests {
     #[test]
     fn pieces_are_pooled_by_dimension() {
         let pieces = array![[1.0, -8.0], [3.0, -4.0]];
-        assert_eq!(Pooling::Mean.pool(pieces.view()), array![2.0, -6.0]);
-        assert_eq!(Pooling::Max.pool(pieces.view()), array![3.0, -4.0]);
-        assert_eq!(Pooling::LastToken.pool(pieces.view()), array![3.0, -4.0]);
-        assert_eq!(Pooling::Cls.pool(pieces.view()), array![1.0, -8.0]);
+        assert_eq!(Pooling::Mean.pool(&pieces.view()), array![2.0, -6.0]);
+        assert_eq!(Pooling::Max.pool(&pieces.view()), array![3.0, -4.0]);
+        assert_eq!(Pooling::LastToken.pool(&pieces.view()), array![3.0, -4.0]);
+        assert_eq!(Pooling::Cls.pool(&pieces.view()), array![1.0, -8.0]);
     }
 }

@@ -47,6 +47,10 @@ impl Residual {
         self.rows(inputs, output);
     }
 
+    #[expect(
+        clippy::inline_always,
+        reason = "it must be compiled anew for the wider registers of its caller"
+    )]
     #[inline(always)]
     fn rows(&self, inputs: &[&[f32]], output: &mut [f32]) {
         let width = self.widths[0];
@@ -68,6 +72,7 @@ impl Residual {
 }
 
 /// The sum over all values, in lanes.
+#[expect(clippy::inline_always, reason = "as `rows`")]
 #[inline(always)]
 fn sum(values: &[f32], term: impl Fn(f32) -> f32) -> f32 {
     let (chunks, rest) = values.as_chunks::<LANES>();

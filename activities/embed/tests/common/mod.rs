@@ -31,7 +31,6 @@ pub(crate) fn options() -> EmbedderOptions {
         runtime_library: home().join("lib/libonnxruntime.so"),
         device: Device::Cpu,
         precision: Precision::Fp32,
-        batch_word_pieces: None,
         threads: 2,
     }
 }

@@ -102,7 +102,7 @@ pub(crate) fn quarantine() -> QuarantinePart {
 pub(crate) fn token_part(rows: &[TokenRow]) -> EncodedPart {
     let mut writer = TokenPartWriter::new(TokenPartOptions::default()).unwrap();
     for row in rows {
-        writer.push(row).unwrap();
+        writer.push(row.clone()).unwrap();
     }
     writer.finish().unwrap()
 }
@@ -143,6 +143,7 @@ pub(crate) fn tokens_manifest(
             file_bytes: 2_000,
             from: u64::from(part) * 1_000,
             to: u64::from(part + 1) * 1_000,
+            read_to: None,
             sha256: "00".repeat(32),
         },
         fingerprint: fingerprint.to_owned(),
@@ -163,6 +164,7 @@ pub(crate) fn tokens_manifest(
         },
         tokens: None,
         quarantine: None,
+        texts: None,
         limit: None,
         limit_reached: false,
         next: json!({ "block": part + 1 }),

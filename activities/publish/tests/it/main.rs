@@ -6,4 +6,5 @@ mod common;
 mod nearest;
 mod output;
 mod parts;
+mod sample;
 mod verify;

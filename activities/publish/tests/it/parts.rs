@@ -25,7 +25,7 @@ fn row_groups(bytes: &Bytes) -> usize {
 fn encode(options: TokenPartOptions, rows: &[TokenRow]) -> Bytes {
     let mut writer = TokenPartWriter::new(options).unwrap();
     for row in rows {
-        writer.push(row).unwrap();
+        writer.push(row.clone()).unwrap();
     }
     writer.finish().unwrap().bytes
 }
@@ -138,9 +138,9 @@ fn row_groups_are_bounded_in_bytes() {
 fn a_row_that_is_refused_leaves_no_trace() {
     let rows = common::rows(common::SHARDS[0]);
     let mut writer = TokenPartWriter::new(TokenPartOptions::default()).unwrap();
-    writer.push(&rows[0]).unwrap();
+    writer.push(rows[0].clone()).unwrap();
     let bad = TokenRow { timestamp: Some("yesterday".to_owned()), ..rows[1].clone() };
-    let error = writer.push(&bad).unwrap_err();
+    let error = writer.push(bad).unwrap_err();
     assert!(matches!(error, PublishError::BadTimestamp { page_id: 10, .. }));
     assert_eq!(error.kind(), ErrorKind::BadInput);
     assert_eq!((writer.tokens(), writer.characters()), (2, 11));

@@ -134,6 +134,7 @@ struct Rows {
 }
 
 #[cfg(test)]
+#[allow(clippy::float_cmp, reason = "whole numbers are exact")]
 mod tests {
     use proptest::prelude::*;
 
@@ -200,7 +201,7 @@ mod tests {
             return;
         }
         let (inputs, outputs, rows) = (130, 100, 9);
-        let number = |at: usize| if at % 5 == 0 { 127.0 } else { (at * 37 % 255) as f32 - 127.0 };
+        let number = |at: usize| if at.is_multiple_of(5) { 127.0 } else { (at * 37 % 255) as f32 - 127.0 };
         let matrix: Vec<f32> = (0..inputs * outputs)
             .map(|at| if (at / outputs) % GROUP == 0 { 127.0 } else { number(at) })
             .collect();

@@ -34,6 +34,7 @@ impl Matrix {
     }
 
     /// The weights and scales of each panel.
+    #[expect(clippy::type_complexity, reason = "two slices, each of what the registers take at once")]
     fn panels(&self) -> impl Iterator<Item = (&[[Line<u32>; STEPS * REGISTERS]], &[[Line<f32>; REGISTERS]])> {
         let (weights, scales) = (self.weights.as_chunks().0, self.scales.as_chunks().0);
         weights.chunks(self.groups()).zip(scales.chunks(self.groups()))

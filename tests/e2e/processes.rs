@@ -1,0 +1,102 @@
+//! Processes that a test has for itself: a Temporal server with its database in a file, and workers.
+
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::harness::{home, program, wait_until};
+
+/// A Temporal server of the test's own, with its database in a file.
+pub(crate) struct Server {
+    child: Child,
+    port: u16,
+    database: std::path::PathBuf,
+}
+
+impl Server {
+    pub(crate) fn start(database: &Path, port: u16) -> Self {
+        let child = Command::new(home().join("bin/temporal"))
+            .args(["server", "start-dev", "--headless", "--ip", "127.0.0.1", "--log-level", "never"])
+            .args(["--port", &port.to_string(), "--db-filename"])
+            .arg(database)
+            .args(["--sqlite-pragma", "journal_mode=WAL", "--sqlite-pragma", "synchronous=NORMAL"])
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let server = Self { child, port, database: database.to_owned() };
+        wait_until("the server answers", || std::net::TcpStream::connect(("127.0.0.1", port)).is_ok());
+        server
+    }
+
+    /// Kills it without a warning and starts it again with its database.
+    pub(crate) fn kill_and_restart(mut self) -> Self {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+        let (database, port) = (self.database.clone(), self.port);
+        std::mem::forget(self);
+        Self::start(&database, port)
+    }
+
+    pub(crate) fn address(&self) -> String {
+        format!("127.0.0.1:{}", self.port)
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A worker process with two slots.
+pub(crate) struct Worker(Child);
+
+impl Worker {
+    /// One for all queues.
+    pub(crate) fn start(address: &str) -> Self {
+        Self::serving(address, &["workflow", "cpu", "gpu"])
+    }
+
+    pub(crate) fn serving(address: &str, queues: &[&str]) -> Self {
+        let child = Command::new(program("wikitok-worker"))
+            .args(["--slots", "2"])
+            .args(queues.iter().flat_map(|queue| ["--queue", queue]))
+            .env("TEMPORAL_ADDRESS", address)
+            .env("WIKITOK_HOME", home())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        Self(child)
+    }
+
+    /// The most memory that was resident so far, in MB.
+    pub(crate) fn peak_megabytes(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.0.id())).unwrap();
+        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+        peak.trim().trim_end_matches(" kB").parse::<u64>().unwrap() / 1024
+    }
+
+    pub(crate) fn terminate(mut self) -> i32 {
+        let pid = Pid::from_raw(self.0.id() as i32).unwrap();
+        kill_process(pid, Signal::TERM).unwrap();
+        let code = self.0.wait().unwrap().code().unwrap_or(-1);
+        std::mem::forget(self);
+        code
+    }
+}
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// A port that nobody listens on.
+pub(crate) fn free_port() -> u16 {
+    std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port()
+}

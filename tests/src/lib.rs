@@ -1,0 +1,26 @@
+//! Servers that the tests of several crates stand up: one like the public dump server, and one of S3.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+#![allow(clippy::missing_panics_doc, reason = "a test that cannot go on fails")]
+
+mod dump_server;
+mod s3_server;
+
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+pub use dump_server::{DumpServer, Fault, Seen};
+pub use s3_server::S3Server;
+
+/// What `tools/fetch` fetched.
+fn fetched() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).parent().unwrap().join(".wikitok")
+}
+
+/// Waits until something holds; fails when it does not within a minute.
+fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
+    let deadline = Instant::now() + Duration::from_mins(1);
+    while !holds() {
+        assert!(Instant::now() < deadline, "waited a minute until {what}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
