@@ -60,7 +60,7 @@ fn another_model_is_used_by_all_or_by_none() {
     assert_verified(&output);
 
     let found = search(&output, "Пловдив", &["--model", model]);
-    assert_eq!(found.json[0]["passage"].as_u64().is_some(), true, "{:#} {}", found.json, found.stderr);
+    assert!(found.json[0]["passage"].is_u64(), "{:#} {}", found.json, found.stderr);
     let other = search(&output, "Пловдив", &[]);
     assert!(other.code == 2 && other.stderr.contains("--model"), "{}", other.stderr);
 

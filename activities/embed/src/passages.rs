@@ -142,13 +142,13 @@ impl<'text> Passages<'text> {
     /// more pieces than that ends later.
     fn cut(&self, most: usize) -> usize {
         let least = (most / 2).max(self.shared) + 1;
-        let latter = || (least..=most).rev().filter(|&count| self.parts_characters(count));
-        let sentence = latter().find(|&count| self.ends_sentence(count));
-        let word = || latter().find(|&count| self.parts_words(count));
+        let second_half = || (least..=most).rev().filter(|&count| self.parts_characters(count));
+        let sentence = second_half().find(|&count| self.ends_sentence(count));
+        let word = || second_half().find(|&count| self.parts_words(count));
         let any = || (self.shared + 1..=most).rev().find(|&count| self.parts_characters(count));
-        let later = |least: usize| (least..=self.window.len()).find(|&count| self.parts_characters(count));
-        let later = || later(most.max(self.shared + 1));
-        sentence.or_else(word).or_else(any).or_else(later).unwrap_or(most)
+        let beyond = most.max(self.shared + 1)..=self.window.len();
+        let beyond = || beyond.clone().find(|&count| self.parts_characters(count));
+        sentence.or_else(word).or_else(any).or_else(beyond).unwrap_or(most)
     }
 
     /// Whether a cut after so many pieces parts no character, as pieces of a Korean syllable would.

@@ -236,7 +236,9 @@ impl Embeddings {
                 lists.append(true);
             }
             Self::F16(lists) => {
-                embedding.iter().for_each(|&number| lists.values().append_value(f16::from_f32(number)));
+                for &number in embedding {
+                    lists.values().append_value(f16::from_f32(number));
+                }
                 lists.append(true);
             }
         }
