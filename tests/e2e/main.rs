@@ -8,6 +8,7 @@
 mod commands;
 mod control;
 mod edge;
+mod embedding;
 mod harness;
 mod history;
 mod kill;

@@ -48,7 +48,7 @@ pub use manifests::{
     FileEntry, Fingerprints, Format, RangeIdentity, RunManifest, RunOwner, ShardInput, ShardManifest,
     ShardSummary, TokensManifest, VectorsInput, VectorsManifest,
 };
-pub use nearest::{Hit, nearest};
+pub use nearest::{Hit, nearest, passage_texts};
 pub use part::{EncodedPart, hexadecimal};
 pub use read::{Text, TextBatches, read_texts};
 pub use run::publish_run;
@@ -56,6 +56,6 @@ pub use sample::{Judge, Sample, SampledArticle, sample};
 pub use seal::seal_shard;
 pub use texts::TextPartWriter;
 pub use tokens::{MOST_TOKENS, TokenPartOptions, TokenPartWriter, TokenRow};
-pub use vectors::{VectorPartOptions, VectorPartWriter};
+pub use vectors::{PassageKey, VectorElement, VectorPartOptions, VectorPartWriter};
 pub use verify::{Problem, Totals, VerifyReport, verify};
 pub use wikitok_counts::Counts;

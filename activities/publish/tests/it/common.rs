@@ -7,9 +7,9 @@ use bytes::Bytes;
 use serde_json::json;
 use tempfile::TempDir;
 use wikitok_publish::{
-    Counts, EncodedPart, Format, QuarantinePart, RangeIdentity, RunOwner, TokenFiles, TokenPartOptions,
-    TokenPartWriter, TokenRow, TokensManifest, VectorCounts, VectorPartOptions, VectorPartWriter,
-    VectorsInput, VectorsManifest, commit_tokens, commit_vectors, publish_run, seal_shard,
+    Counts, EncodedPart, Format, PassageKey, QuarantinePart, RangeIdentity, RunOwner, TokenFiles,
+    TokenPartOptions, TokenPartWriter, TokenRow, TokensManifest, VectorCounts, VectorPartOptions,
+    VectorPartWriter, VectorsInput, VectorsManifest, commit_tokens, commit_vectors, publish_run, seal_shard,
 };
 use wikitok_store::Location;
 
@@ -115,9 +115,9 @@ pub(crate) fn token_part(rows: &[TokenRow]) -> EncodedPart {
 pub(crate) fn vector_part(rows: &[TokenRow]) -> EncodedPart {
     let mut writer = VectorPartWriter::new(VectorPartOptions::new(DIMENSION)).unwrap();
     for (number, row) in rows.iter().enumerate() {
-        writer.push(row.page_id, &row.title, 0, &axis(number)).unwrap();
+        writer.push(&PassageKey::new(row.page_id, &row.title, 0), &axis(number)).unwrap();
         if number == 0 {
-            writer.push(row.page_id, &row.title, 1, &axis(3)).unwrap();
+            writer.push(&PassageKey::new(row.page_id, &row.title, 1), &axis(3)).unwrap();
         }
     }
     writer.finish().unwrap()
@@ -187,5 +187,6 @@ pub(crate) fn vectors_manifest(tokens: &TokensManifest) -> VectorsManifest {
         versions: BTreeMap::from([("model".to_owned(), "axes 1".to_owned())]),
         counts: VectorCounts { vectors },
         vectors: None,
+        normalized: true,
     }
 }

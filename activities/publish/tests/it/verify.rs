@@ -4,8 +4,8 @@ use crate::common;
 use crate::common::SHARDS;
 use bytes::Bytes;
 use wikitok_publish::{
-    EncodedPart, PublishError, QuarantinePart, TokenRow, VectorPartOptions, VectorPartWriter, commit_tokens,
-    commit_vectors, committed_tokens, keys, publish_run, seal_shard, verify,
+    EncodedPart, PassageKey, PublishError, QuarantinePart, TokenRow, VectorPartOptions, VectorPartWriter,
+    commit_tokens, commit_vectors, committed_tokens, keys, publish_run, seal_shard, verify,
 };
 use wikitok_store::Location;
 
@@ -152,7 +152,7 @@ async fn content_that_is_wrong_from_the_start_is_found() {
 fn vectors(rows: &[(u64, u32, [f32; 4])]) -> EncodedPart {
     let mut writer = VectorPartWriter::new(VectorPartOptions::new(4)).unwrap();
     for (page_id, passage, vector) in rows {
-        writer.push(*page_id, "title", *passage, vector).unwrap();
+        writer.push(&PassageKey::new(*page_id, "title", *passage), vector).unwrap();
     }
     writer.finish().unwrap()
 }
