@@ -4,6 +4,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use rustix::process::{Pid, Signal, kill_process};
+pub(crate) use wikitok_tests::free_port;
 
 use crate::harness::{home, program, wait_until};
 
@@ -16,6 +17,11 @@ pub(crate) struct Server {
 
 impl Server {
     pub(crate) fn start(database: &Path, port: u16) -> Self {
+        // It takes ports for its own use, too, and at times one that was just taken; then it ends at once.
+        (0..5).find_map(|_| Self::try_start(database, port)).expect("the server ended five times")
+    }
+
+    fn try_start(database: &Path, port: u16) -> Option<Self> {
         let child = Command::new(home().join("bin/temporal"))
             .args(["server", "start-dev", "--headless", "--ip", "127.0.0.1", "--log-level", "never"])
             .args(["--port", &port.to_string(), "--db-filename"])
@@ -25,9 +31,15 @@ impl Server {
             .stderr(Stdio::null())
             .spawn()
             .unwrap();
-        let server = Self { child, port, database: database.to_owned() };
-        wait_until("the server answers", || std::net::TcpStream::connect(("127.0.0.1", port)).is_ok());
-        server
+        let mut server = Self { child, port, database: database.to_owned() };
+        wait_until("the server answers or ends", || {
+            server.has_ended() || std::net::TcpStream::connect(("127.0.0.1", port)).is_ok()
+        });
+        (!server.has_ended()).then_some(server)
+    }
+
+    fn has_ended(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_some()
     }
 
     /// Kills it without a warning and starts it again with its database.
@@ -94,9 +106,4 @@ impl Drop for Worker {
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
-}
-
-/// A port that nobody listens on.
-pub(crate) fn free_port() -> u16 {
-    std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port()
 }

@@ -3,12 +3,14 @@
 #![allow(clippy::missing_panics_doc, reason = "a test that cannot go on fails")]
 
 mod dump_server;
+mod port;
 mod s3_server;
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 pub use dump_server::{DumpServer, Fault, Seen};
+pub use port::free_port;
 pub use s3_server::S3Server;
 
 /// What `tools/fetch` fetched.

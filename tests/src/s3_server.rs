@@ -1,11 +1,11 @@
 //! A server of S3: `SeaweedFS`, with its data in a directory.
 
 use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
-use crate::{fetched, wait_until};
+use crate::{fetched, free_port, wait_until};
 
 const KEY: &str = "wikitok";
 const SECRET: &str = "not-so-secret";
@@ -20,11 +20,8 @@ struct Ports {
 
 impl Ports {
     fn free() -> Self {
-        // All are held until all are found, so that they differ.
-        let held: [_; 8] = std::array::from_fn(|_| TcpListener::bind("127.0.0.1:0").unwrap());
-        let port = |index: usize| held[index].local_addr().unwrap().port();
-        let pair = |index: usize| [port(index), port(index + 1)];
-        Self { master: pair(0), volume: pair(2), filer: pair(4), s3: pair(6) }
+        let pair = || [free_port(), free_port()];
+        Self { master: pair(), volume: pair(), filer: pair(), s3: pair() }
     }
 
     fn arguments(&self) -> Vec<String> {
@@ -47,7 +44,7 @@ impl S3Server {
     /// Starts it with its data in `directory`.
     pub fn start(directory: &Path) -> Self {
         std::fs::create_dir_all(directory).unwrap();
-        // Until it listens, a port that was free may be taken by a connection of anyone's; then it ends at once.
+        // Until it listens, a port that was free may be taken by someone else; then it ends at once.
         (0..5)
             .find_map(|_| Self::try_start(directory))
             .expect("the S3 server ended five times before it answered")

@@ -2,11 +2,11 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader};
-use std::net::TcpListener;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
 use serde_json::Value;
+use wikitok_tests::free_port;
 
 use crate::clock::{self, Sample};
 use crate::data::{self, Dump};
@@ -107,8 +107,4 @@ fn cli() -> Command {
     let mut command = Command::new(program);
     command.env("WIKITOK_HOME", data::root().join(".wikitok")).env("NO_COLOR", "1");
     command
-}
-
-fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
