@@ -23,9 +23,9 @@ pub(crate) struct Work {
     pub(crate) articles: u64,
 }
 
-/// Measures work done on this thread.
-pub(crate) fn thread(work: impl FnOnce() -> Work) -> Sample {
-    measure(thread_cpu, work)
+/// Measures work done by this process, in whatever threads: it does nothing else.
+pub(crate) fn process(work: impl FnOnce() -> Work) -> Sample {
+    measure(own_cpu, work)
 }
 
 /// Measures work done by this process and the children it waits for.
@@ -39,10 +39,10 @@ fn measure(cpu: impl Fn() -> f64, work: impl FnOnce() -> Work) -> Sample {
     Sample { wall: start.elapsed().as_secs_f64(), cpu: cpu() - cpu_start, bytes, articles }
 }
 
-/// Nanoseconds on a processor: the first number of `schedstat`.
-fn thread_cpu() -> f64 {
-    let text = fs::read_to_string("/proc/thread-self/schedstat").unwrap();
-    text.split(' ').next().unwrap().parse::<f64>().unwrap() / 1e9
+/// Seconds of processors that this process has used.
+fn own_cpu() -> f64 {
+    let used = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
+    used.tv_sec as f64 + used.tv_nsec as f64 / 1e9
 }
 
 /// Seconds of processors that a process has used, without its children.

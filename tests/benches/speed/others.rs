@@ -63,7 +63,7 @@ pub(crate) fn tokenize(input: &Input) -> Vec<Contender<'_>> {
 }
 
 fn one_thread(shards: &[Bytes], read: fn(&Bytes) -> u64) -> Sample {
-    clock::thread(|| Work { bytes: shards.iter().map(read).sum(), articles: 0 })
+    clock::process(|| Work { bytes: shards.iter().map(read).sum(), articles: 0 })
 }
 
 /// Half of the shards on another thread.
@@ -90,7 +90,7 @@ fn drain(mut reader: impl Read) -> u64 {
 }
 
 fn encode(input: &Input, encode: impl Fn(&str) -> Vec<u32>) -> Sample {
-    clock::thread(|| {
+    clock::process(|| {
         for article in &input.articles {
             black_box(encode(&article.text));
         }

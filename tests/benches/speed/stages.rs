@@ -26,7 +26,7 @@ pub(crate) fn alone(input: &Input) -> Vec<Contender<'_>> {
     vec![
         Contender::new("parse, ASCII with \\u escapes (gzip)", || parse(&input.gzip.data)),
         Contender::new("parse, UTF-8 (bzip2)", || parse(&input.bzip2.data)),
-        Contender::new("write: Parquet, zstd", move || clock::thread(|| write(&rows, bytes))),
+        Contender::new("write: Parquet, zstd", move || clock::process(|| write(&rows, bytes))),
     ]
 }
 
@@ -57,14 +57,14 @@ pub(crate) fn decompress(shard: &Bytes) -> u64 {
 /// Decompresses and parses.
 pub(crate) fn read(dump: &Dump) -> Sample {
     let shards = load(&dump.shards);
-    clock::thread(|| shards.iter().map(|shard| records(shard, |_| {})).fold(Work::default(), add))
+    clock::process(|| shards.iter().map(|shard| records(shard, |_| {})).fold(Work::default(), add))
 }
 
 /// Decompresses, parses and tokenizes; writes, too, if asked.
 pub(crate) fn plain_loop(dump: &Dump, and_write: bool) -> Sample {
     let shards = load(&dump.shards);
     let tokenizer = Tokenizer::new(Encoding::default()).unwrap();
-    clock::thread(|| {
+    clock::process(|| {
         let one = |shard| {
             if and_write { tokenize_and_write(shard, &tokenizer) } else { tokenize(shard, &tokenizer) }
         };
@@ -98,7 +98,7 @@ fn parse(shards: &[Bytes]) -> Sample {
         }
         bytes += reader.finish().unwrap().uncompressed_bytes;
     }
-    clock::thread(|| {
+    clock::process(|| {
         let is_article = |record: &Record| matches!(record, Record::Article(_));
         let articles = batches.into_iter().flatten().filter(is_article).count() as u64;
         Work { bytes, articles }
