@@ -30,6 +30,7 @@ pub(crate) async fn prepare(
             precision: Precision::Fp32,
         },
         grace: GRACE,
+        deployment: None,
     };
     Ok(Workers::prepare(&connector.connect_worker().await?, &config).await?)
 }

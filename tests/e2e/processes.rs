@@ -42,6 +42,20 @@ impl Server {
     pub(crate) fn address(&self) -> String {
         format!("127.0.0.1:{}", self.port)
     }
+
+    pub(crate) fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Stops it in the middle of whatever it does.
+    pub(crate) fn freeze(&self) {
+        signal(&self.child, Signal::STOP);
+    }
+
+    /// Lets it go on.
+    pub(crate) fn thaw(&self) {
+        signal(&self.child, Signal::CONT);
+    }
 }
 
 impl Drop for Server {
@@ -61,16 +75,57 @@ impl Worker {
     }
 
     pub(crate) fn serving(address: &str, queues: &[&str]) -> Self {
+        Self::with(address, queues, &[])
+    }
+
+    /// One in a changed environment.
+    pub(crate) fn with(address: &str, queues: &[&str], environment: &[(&str, &str)]) -> Self {
+        Self::logging(address, queues, environment, Stdio::null())
+    }
+
+    /// The same with its log somewhere.
+    pub(crate) fn logging(
+        address: &str,
+        queues: &[&str],
+        environment: &[(&str, &str)],
+        log: impl Into<Stdio>,
+    ) -> Self {
         let child = Command::new(program("wikitok-worker"))
             .args(["--slots", "2"])
             .args(queues.iter().flat_map(|queue| ["--queue", queue]))
             .env("TEMPORAL_ADDRESS", address)
             .env("WIKITOK_HOME", home())
+            .envs(environment.iter().copied())
             .stdout(Stdio::null())
-            .stderr(Stdio::null())
+            .stderr(log)
             .spawn()
             .unwrap();
         Self(child)
+    }
+
+    /// How Temporal knows it.
+    pub(crate) fn pid(&self) -> u32 {
+        self.0.id()
+    }
+
+    /// Stops it in the middle of whatever it does.
+    pub(crate) fn freeze(&self) {
+        signal(&self.0, Signal::STOP);
+    }
+
+    /// Lets it go on.
+    pub(crate) fn thaw(&self) {
+        signal(&self.0, Signal::CONT);
+    }
+
+    /// Asks it to end, as Kubernetes does.
+    pub(crate) fn ask_to_end(&self) {
+        signal(&self.0, Signal::TERM);
+    }
+
+    /// Whether it has ended, and with which code; none when a signal ended it.
+    pub(crate) fn ended(&mut self) -> Option<Option<i32>> {
+        self.0.try_wait().unwrap().map(|status| status.code())
     }
 
     /// The most memory that was resident so far, in MB.
@@ -81,8 +136,7 @@ impl Worker {
     }
 
     pub(crate) fn terminate(mut self) -> i32 {
-        let pid = Pid::from_raw(self.0.id() as i32).unwrap();
-        kill_process(pid, Signal::TERM).unwrap();
+        self.ask_to_end();
         let code = self.0.wait().unwrap().code().unwrap_or(-1);
         std::mem::forget(self);
         code
@@ -94,6 +148,10 @@ impl Drop for Worker {
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
+}
+
+pub(crate) fn signal(child: &Child, signal: Signal) {
+    kill_process(Pid::from_raw(child.id() as i32).unwrap(), signal).unwrap();
 }
 
 /// A port that nobody listens on.

@@ -10,6 +10,7 @@ mod backend;
 mod bucket;
 mod directory;
 mod error;
+mod failpoints;
 mod local;
 mod location;
 mod objects;

@@ -10,6 +10,8 @@ use std::path::Path;
 
 use tempfile::NamedTempFile;
 
+use crate::failpoints::{Point, reach};
+
 /// Where unfinished files lie, below the location's root.
 pub(crate) const STAGING: &str = "_staging";
 
@@ -18,7 +20,9 @@ pub(crate) fn put(root: &Path, key: &str, bytes: &[u8]) -> io::Result<()> {
     let target = root.join(key);
     let directory = target.parent().unwrap_or(root);
     fs::create_dir_all(directory)?;
-    stage(root, bytes)?.persist(&target).map_err(|error| error.error)?;
+    let staged = stage(root, bytes)?;
+    reach(Point::Staged, key)?;
+    staged.persist(&target).map_err(|error| error.error)?;
     File::open(directory)?.sync_all()
 }
 
