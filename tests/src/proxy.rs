@@ -128,7 +128,7 @@ fn take(number: &AtomicU32) -> bool {
 /// Reads what is asked, as far as it comes, and says no.
 fn refuse(mut client: TcpStream) -> io::Result<()> {
     client.set_read_timeout(Some(Duration::from_millis(100)))?;
-    let mut asked = [0; 64 << 10];
+    let mut asked = vec![0; 64 << 10];
     while client.read(&mut asked).is_ok_and(|bytes| bytes == asked.len()) {}
     client
         .write_all(b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")?;
@@ -136,7 +136,7 @@ fn refuse(mut client: TcpStream) -> io::Result<()> {
 }
 
 fn pass_on(mut client: TcpStream, mut server: TcpStream, state: &State) -> io::Result<()> {
-    let (mut buffer, mut sent) = ([0; 16 << 10], 0);
+    let (mut buffer, mut sent) = (vec![0; 16 << 10], 0);
     loop {
         let bytes = client.read(&mut buffer)?;
         if bytes == 0 {

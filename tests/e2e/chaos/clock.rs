@@ -29,7 +29,7 @@ fn a_clock_that_jumps_changes_no_byte() {
     assert!(built.unwrap().success());
     let output = scene.path("jumping");
     let worker = scene.worker(&[("LD_PRELOAD", library.to_str().unwrap())]);
-    scene.assert_undisturbed(&scene.start(&output).end(), &output);
+    scene.assert_undisturbed(&scene.start_patiently(&output).end(), &output);
     assert_eq!(count(&events(&output), "part_retried"), 0);
     drop(worker);
 }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::harness::{files, wait_until};
+use crate::processes::Worker;
 use crate::scene::{Dump, Scene, count, events};
 
 /// The first worker stands still between the data of a part and its manifest. Its part is given to a second one; then
@@ -12,27 +13,28 @@ fn a_worker_that_hangs_loses_its_part_and_may_write_it_all_the_same() {
     let scene = Scene::new(Dump::Tokens);
     let output = scene.path("stormy");
     let running = scene.start(&output);
-    let first = scene.worker(&[("WIKITOK_FAILPOINTS", "wait before .tokens.json 1 9")]);
-    wait_until("data of a part is there", || {
-        output.join("tokens").exists() && !files(&output.join("tokens")).is_empty()
-    });
+    // Decisions are made elsewhere: what is told here is of parts.
+    let address = scene.server.address();
+    let deciding = Worker::serving(&address, &["workflow"]);
+    let first = Worker::with(&address, &["cpu"], &[("WIKITOK_FAILPOINTS", "wait after tokens/ 1 9")]);
+    let has = |folder: &str, least: usize| {
+        let folder = output.join(folder);
+        folder.exists() && files(&folder).len() >= least
+    };
+    wait_until("data of a part is there", || has("tokens", 1));
     first.freeze();
-    assert!(files(&output.join("manifests")).is_empty(), "it stands still before the manifest");
 
-    let second = scene.worker(&[]);
-    wait_until("another worker has made its parts", || {
-        output.join("manifests").exists() && files(&output.join("manifests")).len() >= 4
-    });
+    let second = Worker::serving(&address, &["cpu"]);
+    wait_until("another worker has made its parts", || has("tokens", 9));
     first.thaw();
     scene.assert_undisturbed(&running.end(), &output);
     let events = events(&output);
     let late = events.iter().filter(|event| event["event"] == "part_retried" && event["reason"] == "timeout");
     assert!(late.count() >= 1, "{events:#?}");
-    // The first one writes what it was about, even now.
+    // The first one has written by now what it was about.
     assert_eq!(first.terminate(), 0);
-    let ended = scene.start(&output).end();
-    scene.assert_undisturbed(&ended, &output);
-    drop(second);
+    scene.assert_undisturbed(&scene.start(&output).end(), &output);
+    drop((second, deciding));
 }
 
 /// A worker that gets a third of the time is taken for dead by nobody.
@@ -41,7 +43,7 @@ fn a_slow_worker_is_not_taken_for_a_dead_one() {
     let scene = Scene::new(Dump::Tokens);
     let output = scene.path("slow");
     let worker = scene.worker(&[]);
-    let mut running = scene.start(&output);
+    let mut running = scene.start_patiently(&output);
     while !running.has_ended() {
         worker.freeze();
         std::thread::sleep(Duration::from_millis(200));

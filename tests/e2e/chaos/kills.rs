@@ -54,7 +54,7 @@ fn kill_at_random(dump: Dump, kills: u32) {
 
 #[test]
 fn the_death_of_any_kind_of_process_changes_no_byte() {
-    kill_at_random(Dump::Tokens, 6);
+    kill_at_random(Dump::Tokens, 4);
 }
 
 #[test]
