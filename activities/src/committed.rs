@@ -1,5 +1,6 @@
 //! What is committed already: believed only when it is whole, byte for byte.
 
+use bytes::Bytes;
 use sha2::{Digest, Sha256};
 use temporalio_sdk::activities::ActivityError;
 #[cfg(feature = "cpu")]
@@ -10,6 +11,9 @@ use wikitok_store::{Location, StoreError};
 use wikitok_workflows::contract::Run;
 
 use crate::failure::failure;
+
+/// How much of a file is held at once.
+const PIECE_BYTES: u64 = 8 << 20;
 
 /// A manifest, or none where there is none that can be read: a damaged one vouches for nothing, and what it was
 /// for is made again.
@@ -25,14 +29,35 @@ pub(crate) fn readable<M>(manifest: Result<Option<M>, PublishError>) -> Result<O
 
 /// Whether a file is what its manifest says.
 pub(crate) async fn is_intact(output: &Location, file: &FileEntry) -> Result<bool, ActivityError> {
-    match output.get(&file.key).await {
-        Ok(bytes) if bytes.len() as u64 == file.bytes => {
-            let digest = tokio::task::spawn_blocking(move || hexadecimal(&Sha256::digest(&bytes))).await;
-            Ok(digest.is_ok_and(|digest| digest == file.sha256))
-        }
-        Ok(_) | Err(StoreError::NotFound { .. }) => Ok(false),
+    match digest(output, file).await {
+        Ok(digest) => Ok(digest.is_some_and(|digest| digest == file.sha256)),
+        Err(StoreError::NotFound { .. }) => Ok(false),
         Err(error) => Err(failure(error)),
     }
+}
+
+/// The sha256 of a file, piece by piece: a part may be large. None when it has another size.
+async fn digest(output: &Location, file: &FileEntry) -> Result<Option<String>, StoreError> {
+    let found = output.head(&file.key).await?;
+    if found.is_none_or(|found| found.bytes != file.bytes) {
+        return Ok(None);
+    }
+    let mut hash = Sha256::new();
+    let mut read = 0;
+    while read < file.bytes {
+        let piece = output.get_range(&file.key, read..file.bytes.min(read + PIECE_BYTES)).await?;
+        if piece.is_empty() {
+            return Ok(None);
+        }
+        read += piece.len() as u64;
+        hash = off_the_async_threads(hash, piece).await;
+    }
+    Ok(Some(hexadecimal(&hash.finalize())))
+}
+
+async fn off_the_async_threads(hash: Sha256, piece: Bytes) -> Sha256 {
+    let hashing = tokio::task::spawn_blocking(move || hash.chain_update(&piece));
+    hashing.await.unwrap_or_else(|panicked| std::panic::resume_unwind(panicked.into_panic()))
 }
 
 /// Whether the vectors that a run asks for are there, made of these very tokens.

@@ -36,10 +36,11 @@ impl Digesting {
         (wikitok_publish::hexadecimal(&state.hash.clone().finalize()), state.next)
     }
 
-    /// The digest of the bytes up to `to`, whatever was read.
-    pub(crate) fn up_to(&self, to: u64) -> Result<String, DumpError> {
+    /// The digest of the bytes up to `to`, whatever was read. `watch` is called for each chunk; when it gives
+    /// `false`, this ends with [`DumpError::Stopped`].
+    pub(crate) fn up_to(&self, to: u64, watch: impl Fn() -> bool) -> Result<String, DumpError> {
         let mut state = State { hash: Sha256::new_with_prefix(&self.start), next: self.from };
-        state.read_to(&*self.source, to)?;
+        state.read_to(&*self.source, to, watch)?;
         Ok(wikitok_publish::hexadecimal(&state.hash.finalize()))
     }
 }
@@ -53,7 +54,7 @@ impl ReadAt for Digesting {
         let bytes = self.source.read_at(offset, length)?;
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         // Readers go forward, but may look at a place beyond before they come to it.
-        state.read_to(&*self.source, offset)?;
+        state.read_to(&*self.source, offset, || true)?;
         state.take(offset, &bytes);
         Ok(bytes)
     }
@@ -69,8 +70,11 @@ impl State {
         }
     }
 
-    fn read_to(&mut self, source: &dyn ReadAt, to: u64) -> Result<(), DumpError> {
+    fn read_to(&mut self, source: &dyn ReadAt, to: u64, watch: impl Fn() -> bool) -> Result<(), DumpError> {
         while self.next < to {
+            if !watch() {
+                return Err(DumpError::Stopped);
+            }
             let chunk = source.read_at(self.next, CHUNK_BYTES.min(to - self.next) as usize)?;
             if chunk.is_empty() {
                 break;
@@ -99,7 +103,7 @@ mod tests {
                 source.read_at(*offset, *length).unwrap();
             }
             assert_eq!(source.taken(), (whole.clone(), 8), "{reads:?}");
-            assert_eq!(source.up_to(8).unwrap(), whole);
+            assert_eq!(source.up_to(8, || true).unwrap(), whole);
         }
     }
 
@@ -107,7 +111,8 @@ mod tests {
     fn the_digest_ends_with_the_source() {
         let source = digits();
         source.read_at(2, 100).unwrap();
-        assert_eq!(source.taken(), (source.up_to(100).unwrap(), 10));
-        assert_ne!(source.up_to(9).unwrap(), source.up_to(10).unwrap());
+        assert_eq!(source.taken(), (source.up_to(100, || true).unwrap(), 10));
+        assert_ne!(source.up_to(9, || true).unwrap(), source.up_to(10, || true).unwrap());
+        assert!(matches!(source.up_to(9, || false), Err(DumpError::Stopped)));
     }
 }

@@ -7,6 +7,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::ops::ControlFlow;
+use std::panic;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
@@ -30,25 +31,22 @@ pub(crate) fn in_order<I: Send, O: Send, E: Send>(
 ) -> Result<(), E> {
     let line = Line::new(limits.bytes);
     thread::scope(|scope| {
-        // Also when the consumer panics, or returns early: the others must not wait for ever.
-        let _end = EndOnDrop(&line);
-        scope.spawn(|| {
+        let mut threads = vec![scope.spawn(|| {
             let _end = EndOnPanic(&line);
             line.produce_all(&mut produce);
-        });
+        })];
         for _ in 0..limits.workers.max(1) {
-            scope.spawn(|| {
+            threads.push(scope.spawn(|| {
                 let _end = EndOnPanic(&line);
                 line.work_all(&work);
-            });
+            }));
         }
-        while let Some(made) = line.take() {
-            if consume(made?)?.is_break() {
-                break;
-            }
-            line.let_go();
+        let consumed = line.consume_all(&mut consume);
+        for thread in threads {
+            // A panic goes on with its own words; those of a scope say only that there was one.
+            thread.join().unwrap_or_else(|panicked| panic::resume_unwind(panicked));
         }
-        Ok(())
+        consumed
     })
 }
 
@@ -125,6 +123,18 @@ impl<I, O, E> Line<I, O, E> {
             self.lock().made.insert(number, made);
             self.changed.notify_all();
         }
+    }
+
+    fn consume_all(&self, consume: &mut impl FnMut(O) -> Result<ControlFlow<()>, E>) -> Result<(), E> {
+        // Also when the consumer panics, or returns early: the others must not wait for ever.
+        let _end = EndOnDrop(self);
+        while let Some(made) = self.take() {
+            if consume(made?)?.is_break() {
+                break;
+            }
+            self.let_go();
+        }
+        Ok(())
     }
 
     /// The next thing in order, once it is made; none at the end.
@@ -344,7 +354,7 @@ mod tests {
                 Ok(ControlFlow::Continue(()))
             };
             let ended = catch_unwind(AssertUnwindSafe(|| in_order(LIMITS, produce, work, consume)));
-            assert!(ended.is_err());
+            assert_eq!(ended.unwrap_err().downcast_ref::<&str>(), Some(&"as asked"));
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Queues and who polls them: how a run learns that it waits for a worker that is not there.
+//! Queues and who serves them: how a run learns that it waits for a worker that is not there.
 
 #![allow(missing_docs, reason = "the SDK's macros make items that cannot be documented")]
 
@@ -7,9 +7,11 @@ use std::time::{Duration, SystemTime};
 
 use temporalio_client::tonic::{IntoRequest, Status};
 use temporalio_client::{Client, NamespacedClient};
-use temporalio_common::protos::temporal::api::enums::v1::TaskQueueType;
-use temporalio_common::protos::temporal::api::taskqueue::v1::{PollerInfo, TaskQueue};
-use temporalio_common::protos::temporal::api::workflowservice::v1::DescribeTaskQueueRequest;
+use temporalio_common::protos::temporal::api::enums::v1::{TaskQueueType, WorkerStatus};
+use temporalio_common::protos::temporal::api::taskqueue::v1::TaskQueue;
+use temporalio_common::protos::temporal::api::workflowservice::v1::{
+    DescribeTaskQueueRequest, DescribeWorkerRequest, ListWorkersRequest,
+};
 use temporalio_macros::activities;
 use temporalio_sdk::activities::{ActivityContext, ActivityError};
 use tokio_util::sync::CancellationToken;
@@ -18,13 +20,44 @@ use wikitok_workflows::contract::{Beat, WatchQueuesInput, WatchedQueues};
 
 use crate::failure::failed;
 
-/// A poll lasts a minute; who has not polled for this long is gone.
-const POLLER_IS_GONE_AFTER: Duration = Duration::from_secs(75);
+/// A poll lasts a minute, and a worker says that it lives once in [`WORKER_BEATS_EVERY`]; who has done neither for
+/// this long is gone.
+const GONE_AFTER: Duration = Duration::from_secs(75);
+/// How often workers must say that they live.
+pub const WORKER_BEATS_EVERY: Duration = Duration::from_secs(30);
 /// How often a run looks for workers.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
 
-/// How many workers poll a task queue for activities, or for workflows.
-pub async fn pollers(client: &Client, queue: &str, kind: TaskQueueType) -> Result<usize, Status> {
+/// How many workers serve a task queue with activities, or with workflows: those that poll it, and where nobody does,
+/// those that say they live. A worker whose slots are all taken does not poll.
+pub async fn workers(client: &Client, queue: &str, kind: TaskQueueType) -> Result<usize, Status> {
+    match pollers(client, queue, kind).await? {
+        // Servers before 1.29 do not know of workers.
+        0 => Ok(living(client, queue).await.unwrap_or(0)),
+        pollers => Ok(pollers),
+    }
+}
+
+async fn living(client: &Client, queue: &str) -> Result<usize, Status> {
+    let request = ListWorkersRequest {
+        namespace: client.namespace(),
+        query: format!("TaskQueue='{queue}'"),
+        ..ListWorkersRequest::default()
+    };
+    let mut service = client.connection().workflow_service();
+    let known = service.list_workers(request.into_request()).await?.into_inner().workers;
+    let mut living = 0;
+    for worker in known.iter().filter(|worker| worker.status() == WorkerStatus::Running) {
+        let (namespace, worker_instance_key) = (client.namespace(), worker.worker_instance_key.clone());
+        let request = DescribeWorkerRequest { namespace, worker_instance_key };
+        let described = service.describe_worker(request.into_request()).await?.into_inner();
+        let beat = described.worker_info.and_then(|info| info.worker_heartbeat?.heartbeat_time);
+        living += usize::from(beat.is_some_and(is_lately));
+    }
+    Ok(living)
+}
+
+async fn pollers(client: &Client, queue: &str, kind: TaskQueueType) -> Result<usize, Status> {
     let request = DescribeTaskQueueRequest {
         namespace: client.namespace(),
         task_queue: Some(TaskQueue { name: queue.to_owned(), ..TaskQueue::default() }),
@@ -33,12 +66,16 @@ pub async fn pollers(client: &Client, queue: &str, kind: TaskQueueType) -> Resul
     };
     let mut service = client.connection().workflow_service();
     let answer = service.describe_task_queue(request.into_request()).await?.into_inner();
-    Ok(answer.pollers.iter().filter(|poller| polled_lately(poller)).count())
+    Ok(answer.pollers.iter().filter(|poller| poller.last_access_time.is_none_or(is_lately)).count())
 }
 
-fn polled_lately(poller: &PollerInfo) -> bool {
-    let seen = poller.last_access_time.and_then(|time| SystemTime::try_from(time).ok());
-    seen.and_then(|seen| seen.elapsed().ok()).is_none_or(|ago| ago < POLLER_IS_GONE_AFTER)
+fn is_lately<T>(time: T) -> bool
+where
+    SystemTime: TryFrom<T>,
+{
+    let ago = SystemTime::try_from(time).ok().and_then(|time| time.elapsed().ok());
+    // What is in our future was said by a clock ahead of ours.
+    ago.is_none_or(|ago| ago < GONE_AFTER)
 }
 
 /// Activities of the workflow queue.
@@ -88,7 +125,7 @@ impl QueueActivities {
 async fn without_worker(client: &Client, queues: &[String]) -> Result<Vec<String>, Status> {
     let mut without = Vec::new();
     for queue in queues {
-        if pollers(client, queue, TaskQueueType::Activity).await? == 0 {
+        if workers(client, queue, TaskQueueType::Activity).await? == 0 {
             without.push(queue.clone());
         }
     }

@@ -95,22 +95,19 @@ pub(crate) fn checkpoint_key(shard: &str, part: u32) -> Result<String, ActivityE
     Ok(format!("checkpoints/{shard}/part-{part:05}.bin"))
 }
 
-/// Stores what the next part needs, and says in the manifest's words how it goes on.
-pub(crate) async fn hand_over(
-    output: &Location,
+/// How the shard goes on after a part, in the manifest's words, and the checkpoint that is to be stored for that.
+pub(crate) fn hand_over(
     input: &TokenizePartInput,
     outcome: Option<&RangeOutcome>,
-) -> Result<Next, ActivityError> {
-    let Some(outcome) = outcome else { return Ok(Next::default()) };
+) -> Result<(Next, Option<(String, Bytes)>), ActivityError> {
+    let Some(outcome) = outcome else { return Ok((Next::default(), None)) };
     let mut next = Next { chain: outcome.chain.clone(), ..Next::default() };
-    if let Some(checkpoint) = &outcome.next {
-        let key = checkpoint_key(&input.shard.name, input.part + 1)?;
-        let bytes = checkpoint.to_bytes();
-        next.checkpoint_sha256 = Some(wikitok_publish::hexadecimal(&Sha256::digest(&bytes)));
-        output.put(&key, Bytes::from(bytes)).await.map_err(failure)?;
-        next.checkpoint = Some(key);
-    }
-    Ok(next)
+    let Some(checkpoint) = &outcome.next else { return Ok((next, None)) };
+    let key = checkpoint_key(&input.shard.name, input.part + 1)?;
+    let bytes = Bytes::from(checkpoint.to_bytes());
+    next.checkpoint_sha256 = Some(wikitok_publish::hexadecimal(&Sha256::digest(&bytes)));
+    next.checkpoint = Some(key.clone());
+    Ok((next, Some((key, bytes))))
 }
 
 impl Next {
@@ -142,7 +139,11 @@ impl Range {
     /// read from the front is where the next one begins.
     ///
     /// Where a limit ended the reading, it is not known how far that had run ahead: a fixed stretch is digested.
-    pub(crate) fn identity(&self, outcome: Option<&RangeOutcome>) -> Result<RangeIdentity, DumpError> {
+    pub(crate) fn identity(
+        &self,
+        outcome: Option<&RangeOutcome>,
+        watch: impl Fn() -> bool,
+    ) -> Result<RangeIdentity, DumpError> {
         let ByteRange { from, to } = self.planned;
         let to = match (&self.input, outcome) {
             (RangeInput::Stream { .. }, Some(outcome)) => {
@@ -154,18 +155,22 @@ impl Range {
             self.source.taken()
         } else {
             let read_to = to.saturating_add(OVERRUN).min(self.source.len());
-            (self.source.up_to(read_to)?, read_to)
+            (self.source.up_to(read_to, watch)?, read_to)
         };
         let (file, file_bytes) = (self.file.clone(), self.source.len());
         Ok(RangeIdentity { file, file_bytes, from, to, read_to: Some(read_to), sha256 })
     }
 
     /// Whether the bytes that `before` was made of are those that are there now.
-    pub(crate) fn is_still(&self, before: &RangeIdentity) -> Result<bool, DumpError> {
+    pub(crate) fn is_still(
+        &self,
+        before: &RangeIdentity,
+        watch: impl Fn() -> bool,
+    ) -> Result<bool, DumpError> {
         let same_place = before.file == self.file
             && before.file_bytes == self.source.len()
             && before.from == self.planned.from;
         let read_to = before.read_to.unwrap_or_else(|| before.to.saturating_add(OVERRUN));
-        Ok(same_place && self.source.up_to(read_to)? == before.sha256)
+        Ok(same_place && self.source.up_to(read_to, watch)? == before.sha256)
     }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::time::Duration;
 
@@ -12,7 +13,7 @@ use wikitok_counts::Counts;
 use wikitok_dump::{Article, BadRecord, Batch, DumpError, RangeLimits, RangeOutcome, Record};
 use wikitok_publish::{
     EncodedPart, Format, MOST_TOKENS, PublishError, QuarantinePart, RangeIdentity, TextPartWriter,
-    TokenPartOptions, TokenPartWriter, TokenRow, TokensManifest,
+    TokenFiles, TokenPartOptions, TokenPartWriter, TokenRow, TokensManifest,
 };
 use wikitok_store::{ErrorKind, Location};
 use wikitok_tokenize::{Encoding, TokenizeError, Tokenizer};
@@ -140,9 +141,9 @@ async fn made_before(
 ) -> Result<Option<TokenizedPart>, ActivityError> {
     let Some((manifest, next)) = pulse::alive(context, intact(output, input)).await? else { return Ok(None) };
     let identity = manifest.input.clone();
-    let still = pulse::blocking(context, move |pulse| {
-        pulse.beat(0);
-        range.is_still(&identity).map(Some)
+    let still = pulse::blocking(context, move |pulse| match range.is_still(&identity, || pulse.tick()) {
+        Err(DumpError::Stopped) => Ok(None),
+        still => still.map(Some),
     });
     let last = manifest.limit_reached || next.is_last(input.part, input.parts);
     Ok(still.await?.then_some(TokenizedPart { counts: manifest.counts, last }))
@@ -212,8 +213,10 @@ fn make(
     let limits = limits(input.run.configuration.range_bytes);
     let mut reader = wikitok_dump::open_range(range.source.clone(), &range.input, limits)?
         .wanting(plan::wanted(&input.run.configuration));
-    let watched = pulse.clone();
-    reader.watch(move || watched.tick());
+    // Nothing more is read for nobody, be it the rest of a bomb.
+    let over = Arc::new(AtomicBool::new(false));
+    let (watched, seen) = (pulse.clone(), over.clone());
+    reader.watch(move || watched.tick() && !seen.load(Ordering::Relaxed));
     let mut part = Part::new(input)?;
     let mut ended = if input.limit == Some(0) { Ended::AtLimit } else { Ended::AtEnd };
     if ended == Ended::AtEnd {
@@ -221,7 +224,11 @@ fn make(
             Limits { workers: cores().min(MAX_WORKERS), bytes: BYTES_UNDER_WAY },
             || Ok::<_, PartError>(reader.next_batch(BATCH_BYTES)?.map(sized)),
             |batch| Ok(batch.map(|record| Tokenized::new(record, &tokenizer, pulse)).collect::<Vec<_>>()),
-            |records| part.take_all(records, &tokenizer, pulse, input.limit, &mut ended),
+            |records| {
+                let taken = part.take_all(records, &tokenizer, pulse, input.limit, &mut ended);
+                over.store(!matches!(taken, Ok(ControlFlow::Continue(()))), Ordering::Relaxed);
+                taken
+            },
         )?;
     }
     if ended == Ended::Stopped {
@@ -232,7 +239,7 @@ fn make(
     if let Some(outcome) = &outcome {
         part.counts.uncompressed_bytes = outcome.uncompressed_bytes;
     }
-    let identity = range.identity(outcome.as_ref())?;
+    let identity = range.identity(outcome.as_ref(), || pulse.tick())?;
     Ok(Some(part.finish(identity, outcome, tokenizer.engine())?))
 }
 
@@ -389,10 +396,12 @@ impl Part {
             text: article.text,
             tokens,
         };
-        let Some(texts) = &mut self.texts else { return Ok(self.tokens.push(row)?) };
-        let (page_id, title, text) = (row.page_id, row.title.clone(), row.text.clone());
-        self.tokens.push(row)?;
-        Ok(texts.push(page_id, &title, &text)?)
+        if let Some(texts) = &mut self.texts {
+            // A row that is refused must be in neither.
+            self.tokens.check(&row)?;
+            texts.push(row.page_id, &row.title, &row.text)?;
+        }
+        Ok(self.tokens.push(row)?)
     }
 
     /// One bad record never ends a run, but a flood of them does.
@@ -457,11 +466,7 @@ async fn commit(
     input: &TokenizePartInput,
     made: Made,
 ) -> Result<TokenizedPart, ActivityError> {
-    let next = range::hand_over(output, input, made.outcome.as_ref()).await?;
-    let texts = match &made.texts {
-        Some(texts) => wikitok_publish::put_texts(output, &input.shard.name, input.part, texts).await,
-        None => Ok(None),
-    };
+    let (next, checkpoint) = range::hand_over(input, made.outcome.as_ref())?;
     let limit_reached = made.outcome.is_none();
     let last = limit_reached || next.is_last(input.part, input.parts);
     let next = serde_json::to_value(next).map_err(|error| failed(ErrorKind::Bug, error.to_string()))?;
@@ -476,14 +481,14 @@ async fn commit(
         counts: made.counts.clone(),
         tokens: None,
         quarantine: None,
-        texts: texts.map_err(failure)?,
+        texts: None,
         limit: input.limit,
         limit_reached,
         next,
     };
-    wikitok_publish::commit_tokens(output, manifest, &made.tokens, &made.quarantine)
-        .await
-        .map_err(failure)?;
+    let Made { tokens, quarantine, texts, .. } = made;
+    let files = TokenFiles { tokens, quarantine, texts, checkpoint };
+    wikitok_publish::commit_tokens(output, manifest, &files).await.map_err(failure)?;
     Ok(TokenizedPart { counts: made.counts, last })
 }
 

@@ -4,13 +4,12 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use wikitok_dump::{ShardSelection, SnapshotQuery};
-use wikitok_embed::Device;
 use wikitok_store::{Access, Location, StoreError};
 use wikitok_tokenize::Encoding;
 use wikitok_worker::environment;
 use wikitok_workflows::contract::{Bound, MOST_SHARDS_IN_FLIGHT};
 
-use crate::embedding::EmbeddingArguments;
+use crate::embedding::{EmbeddingArguments, ModelArguments};
 
 /// Turns Wikipedia dumps into token ids and embedding vectors, durably.
 ///
@@ -214,7 +213,6 @@ pub(crate) struct StartArguments {
     /// Make token ids only, no embedding vectors.
     #[arg(long)]
     pub(crate) no_embed: bool,
-    /// Which model makes the vectors, and how.
     #[command(flatten)]
     pub(crate) embedding: EmbeddingArguments,
     /// Stop after so many articles, counted in the order of the dump. Shards then go one after the other.
@@ -269,9 +267,6 @@ pub(crate) struct StartArguments {
     /// Seconds of silence after which a worker is taken for dead.
     #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u32).range(2..=3600))]
     pub(crate) heartbeat_timeout: u32,
-    /// What runs the model, with --local: `cpu`, `cuda` or `cuda:N`.
-    #[arg(long, env = environment::DEVICE, hide_env_values = true, default_value = "cpu")]
-    pub(crate) device: Device,
 }
 
 /// Yes or no.
@@ -341,12 +336,8 @@ pub(crate) struct DoctorArguments {
     /// An output to check.
     #[arg(long)]
     pub(crate) output: Option<String>,
-    /// The directory of the model to check [default: all-MiniLM-L6-v2].
-    #[arg(long, env = environment::MODEL, hide_env_values = true)]
-    pub(crate) model: Option<PathBuf>,
-    /// The device to check: `cpu`, `cuda` or `cuda:N`.
-    #[arg(long, env = environment::DEVICE, hide_env_values = true, default_value = "cpu")]
-    pub(crate) device: Device,
+    #[command(flatten)]
+    pub(crate) model: ModelArguments,
 }
 
 /// Arguments of `dev`.
@@ -361,10 +352,6 @@ pub(crate) struct DevArguments {
     /// Temporal's database file, which keeps the runs [default: `dev/temporal.db` in wikitok's home].
     #[arg(long)]
     pub(crate) db: Option<PathBuf>,
-    /// The directory of the model that the `gpu` worker holds [default: all-MiniLM-L6-v2].
-    #[arg(long, env = environment::MODEL, hide_env_values = true)]
-    pub(crate) model: Option<PathBuf>,
-    /// What runs the model: `cpu`, `cuda` or `cuda:N`.
-    #[arg(long, env = environment::DEVICE, hide_env_values = true, default_value = "cpu")]
-    pub(crate) device: Device,
+    #[command(flatten)]
+    pub(crate) model: ModelArguments,
 }

@@ -275,13 +275,13 @@ impl Temporal {
         self.handle(id).get_result(WorkflowGetResultOptions::default()).await
     }
 
-    /// How many workers poll a queue.
-    pub(crate) async fn pollers(&self, queue: Queue) -> anyhow::Result<usize> {
+    /// How many workers serve a queue.
+    pub(crate) async fn workers(&self, queue: Queue) -> anyhow::Result<usize> {
         let kind = match queue {
             Queue::Workflow => TaskQueueType::Workflow,
             Queue::Cpu | Queue::Gpu | Queue::Mirror => TaskQueueType::Activity,
         };
-        Ok(wikitok_activities::queues::pollers(&self.client, queue.task_queue(), kind).await?)
+        Ok(wikitok_activities::queues::workers(&self.client, queue.task_queue(), kind).await?)
     }
 }
 

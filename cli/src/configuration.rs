@@ -16,6 +16,8 @@ use crate::error::Hinted;
 const TOKENS_FORMAT: &str = "tokens/1";
 /// The same for the vectors: batching, pooling, normalisation, what is written.
 const VECTORS_FORMAT: &str = "vectors/1";
+/// The same for where passages are cut.
+const PASSAGES_FORMAT: &str = "passages/1";
 
 /// The configuration that the arguments ask for.
 pub(crate) fn configuration(
@@ -116,12 +118,26 @@ fn tokens_fingerprint(configuration: &Configuration) -> String {
 }
 
 fn vectors_fingerprint(tokens_fingerprint: &str, embedding: &Embedding) -> String {
-    let Embedding { model: _, model_sha256, max_word_pieces, settings_sha256, passage_prefix } = embedding;
+    let Embedding {
+        model: _,
+        model_sha256,
+        max_word_pieces,
+        settings_sha256,
+        passage_prefix,
+        precision,
+        vector_type,
+        passages,
+        batch_word_pieces,
+    } = embedding;
     let mut all =
         vec![json!(VECTORS_FORMAT), json!(tokens_fingerprint), json!(model_sha256), json!(max_word_pieces)];
     // What is as it always was is left out, so that fingerprints of before there was a choice hold.
     all.extend(settings_sha256.as_ref().map(|sha256| json!(["settings", sha256])));
     all.extend((!passage_prefix.is_empty()).then(|| json!(["prefix", passage_prefix])));
+    all.extend((precision != "fp32").then(|| json!(["precision", precision])));
+    all.extend((vector_type != "f32").then(|| json!(["type", vector_type])));
+    all.extend(passages.map(|cut| json!(["passages", PASSAGES_FORMAT, cut.word_pieces, cut.overlap])));
+    all.extend(batch_word_pieces.map(|budget| json!(["batch", budget])));
     digest(&json!(all))
 }
 
@@ -131,6 +147,8 @@ fn digest(value: &serde_json::Value) -> String {
 
 #[cfg(test)]
 mod tests {
+    use wikitok_workflows::contract::PassageCut;
+
     use super::*;
 
     fn plain() -> Configuration {
@@ -187,7 +205,19 @@ mod tests {
             max_word_pieces: 256,
             settings_sha256: None,
             passage_prefix: String::new(),
+            precision: "fp32".to_owned(),
+            vector_type: "f32".to_owned(),
+            passages: None,
+            batch_word_pieces: None,
         }
+    }
+
+    /// What `run.json` and histories held before there was a choice, and must hold still.
+    #[test]
+    fn the_default_is_written_as_it_always_was() {
+        let before = json!({"model": "all-MiniLM-L6-v2", "model_sha256": "53aa", "max_word_pieces": 256});
+        assert_eq!(serde_json::to_value(embedding()).unwrap(), before);
+        assert_eq!(serde_json::from_value::<Embedding>(before).unwrap(), embedding());
     }
 
     /// Outputs of before there was a choice must be known again.
@@ -204,6 +234,11 @@ mod tests {
             Embedding { max_word_pieces: 128, ..embedding() },
             Embedding { settings_sha256: Some("1".to_owned()), ..embedding() },
             Embedding { passage_prefix: "passage: ".to_owned(), ..embedding() },
+            Embedding { precision: "int8".to_owned(), ..embedding() },
+            Embedding { vector_type: "f16".to_owned(), ..embedding() },
+            Embedding { passages: Some(PassageCut { word_pieces: 256, overlap: 0 }), ..embedding() },
+            Embedding { passages: Some(PassageCut { word_pieces: 256, overlap: 32 }), ..embedding() },
+            Embedding { batch_word_pieces: Some(2048), ..embedding() },
         ];
         let mut fingerprints: Vec<_> =
             others.iter().chain([&embedding()]).map(|other| vectors_fingerprint("t", other)).collect();

@@ -39,8 +39,7 @@ async fn on_server(
     interrupt: &mut Signal,
 ) -> anyhow::Result<()> {
     let connector = Connector::local(&server.address())?;
-    let model = arguments.model.clone().unwrap_or_else(home::model);
-    let ready = workers::prepare(&connector, &Queue::ALL, model, arguments.device).await?;
+    let ready = workers::prepare(&connector, &Queue::ALL, &arguments.model).await?;
     let temporal = Temporal::connect(&connector, Some(server.ui())).await?;
     temporal.register_search_attributes().await;
     temporal.remember_for(REMEMBERED).await?;

@@ -1,10 +1,10 @@
 //! `doctor`: everything that a run needs, checked one by one.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
 
 use serde::Serialize;
-use wikitok_embed::{Embedder, EmbedderOptions, Precision};
+use wikitok_embed::{Embedder, EmbedderOptions};
 use wikitok_store::{Access, Location};
 use wikitok_worker::{Connector, Queue, home};
 
@@ -50,10 +50,9 @@ pub(crate) async fn run(
     if let Some(output) = &arguments.output {
         checks.push(Check::new("output", check_output(output).await));
     }
-    let model = arguments.model.clone().unwrap_or_else(home::model);
-    checks.push(Check::new("model", check_model(&model)));
-    let device = arguments.device;
-    let inference = tokio::task::spawn_blocking(move || check_inference(model, device)).await?;
+    let options = arguments.model.options(1);
+    checks.push(Check::new("model", check_model(&options.model_directory)));
+    let inference = tokio::task::spawn_blocking(move || check_inference(&options)).await?;
     checks.push(Check::new("inference", inference));
     checks.push(Check::new("development server", check_server_program()));
     output::show(format, &checks, |checks| checks.iter().map(line).collect())?;
@@ -88,13 +87,13 @@ async fn temporal(profile: Option<String>, mirrors: bool) -> Vec<Check> {
 }
 
 async fn check_queue(temporal: &Temporal, queue: Queue) -> anyhow::Result<String> {
-    match temporal.pollers(queue).await? {
+    match temporal.workers(queue).await? {
         0 => Err(error::Hinted::new(
             format!("no worker polls `{}`", queue.task_queue()),
             format!("start `wikitok-worker --queue {queue}`, or `wikitok-cli dev` for all queues"),
         )
         .into()),
-        pollers => Ok(format!("{pollers} polling `{}`", queue.task_queue())),
+        workers => Ok(format!("{workers} serving `{}`", queue.task_queue())),
     }
 }
 
@@ -115,16 +114,9 @@ fn check_model(directory: &Path) -> anyhow::Result<String> {
     Ok(format!("{} in {}, sha256 {}", identity.name, directory.display(), identity.model_sha256))
 }
 
-fn check_inference(model_directory: PathBuf, device: wikitok_embed::Device) -> anyhow::Result<String> {
-    let options = EmbedderOptions {
-        model_directory,
-        runtime_library: home::onnxruntime(),
-        device,
-        threads: 1,
-        precision: Precision::Fp32,
-    };
-    Embedder::load(&options)?;
-    Ok(format!("{} on `{device}`", options.runtime_library.display()))
+fn check_inference(options: &EmbedderOptions) -> anyhow::Result<String> {
+    Embedder::load(options)?;
+    Ok(format!("{} on `{}` in {}", options.runtime_library.display(), options.device, options.precision))
 }
 
 fn check_server_program() -> anyhow::Result<String> {

@@ -15,11 +15,10 @@ use wikitok_activities::plan;
 use wikitok_dump::{
     ByteRange, Compression, LocationObject, RangeInput, RangeLimits, RangePlan, ReadAt, Record, Snapshot,
 };
-use wikitok_embed::{Embedder, EmbedderOptions, Precision};
+use wikitok_embed::{Embedder, EmbedderOptions};
 use wikitok_publish::{TokenPartOptions, TokenPartWriter, TokenRow};
 use wikitok_store::Location;
 use wikitok_tokenize::Tokenizer;
-use wikitok_worker::home;
 use wikitok_workflows::contract::Run;
 
 use crate::arguments::{Format, StartArguments};
@@ -91,10 +90,11 @@ async fn plan(arguments: &StartArguments, sought: &Sought) -> anyhow::Result<Pla
     let bytes = snapshot.shards.iter().map(|shard| shard.bytes).sum();
     let first = snapshot.shards.first().context("the snapshot has no shard")?;
     let object = Arc::new(LocationObject::new(source.clone(), first, Handle::current()));
-    let (asked, device) = (run.clone(), arguments.device);
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let (asked, options) = (run.clone(), arguments.embedding.model.options(threads));
     let (compression, sample) = tokio::task::spawn_blocking(move || {
         let compression = wikitok_dump::sniff(&*object)?;
-        let sample = Sample::take(object, compression, &asked, device)?;
+        let sample = Sample::take(object, compression, &asked, &options)?;
         anyhow::Ok((compression, sample))
     })
     .await??;
@@ -156,7 +156,7 @@ impl Sample {
         source: Arc<dyn ReadAt>,
         compression: Compression,
         run: &Run,
-        device: wikitok_embed::Device,
+        embedder: &EmbedderOptions,
     ) -> anyhow::Result<Self> {
         let bytes = SAMPLE_BYTES.min(source.len());
         let range = match compression {
@@ -184,10 +184,10 @@ impl Sample {
         let (tokens, part) = (part.tokens(), part.finish()?);
         let cpu_seconds = began.elapsed().as_secs_f64();
         let embed_seconds = match run.configuration.embedding {
-            Some(_) if !texts.is_empty() => embed_seconds(&texts, device),
+            Some(_) if !texts.is_empty() => embed_seconds(&texts, embedder),
             _ => Err("no vectors are asked for".to_owned()),
         };
-        let part_bytes = part.bytes.len() as u64;
+        let part_bytes = part.content.len();
         Ok(Self { compressed_bytes: bytes, articles, tokens, part_bytes, cpu_seconds, embed_seconds })
     }
 
@@ -229,12 +229,8 @@ impl Sample {
 }
 
 /// Seconds that a vector takes, with the model that is here.
-fn embed_seconds(texts: &[String], device: wikitok_embed::Device) -> Result<f64, String> {
-    let threads = std::thread::available_parallelism().map_or(1, usize::from);
-    let (model_directory, runtime_library) = (home::model(), home::onnxruntime());
-    let options =
-        EmbedderOptions { model_directory, runtime_library, device, threads, precision: Precision::Fp32 };
-    let mut embedder = Embedder::load(&options).map_err(|error| error.to_string())?;
+fn embed_seconds(texts: &[String], options: &EmbedderOptions) -> Result<f64, String> {
+    let mut embedder = Embedder::load(options).map_err(|error| error.to_string())?;
     let began = Instant::now();
     embedder.embed(texts, &mut |_| true).map_err(|error| error.to_string())?;
     Ok(began.elapsed().as_secs_f64() / texts.len() as f64)

@@ -23,8 +23,17 @@ struct Found {
     page_id: u64,
     title: String,
     passage: u32,
+    /// The characters that the passage is of, where articles were cut into passages.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    characters: Option<[u32; 2]>,
+    /// Their text.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    text: Option<String>,
     url: String,
 }
+
+/// Characters of a passage that are shown to people.
+const SHOWN: usize = 240;
 
 pub(crate) async fn run(arguments: &SearchArguments, format: Format) -> anyhow::Result<ExitCode> {
     let location = Location::open(&arguments.output).context("cannot open the output")?;
@@ -39,26 +48,36 @@ pub(crate) async fn run(arguments: &SearchArguments, format: Format) -> anyhow::
     let query = tokio::task::spawn_blocking(move || query.embed(asked.embedding.as_ref())).await??;
     let hits = wikitok_publish::nearest(&location, &query, usize::from(arguments.k)).await?;
     let wiki = names::wiki(&owner.snapshot);
+    let texts = wikitok_publish::passage_texts(&location, &hits).await?;
     let found: Vec<Found> = hits
         .into_iter()
+        .zip(texts)
         .enumerate()
-        .map(|(index, hit)| Found {
+        .map(|(index, (hit, text))| Found {
             rank: index + 1,
             score: hit.score,
             page_id: hit.page_id,
             title: hit.title,
             passage: hit.passage,
+            characters: hit.characters.map(|characters| [characters.start, characters.end]),
+            text,
             url: address(wiki, hit.page_id),
         })
         .collect();
-    output::show(format, &found, |found| {
-        output::lines(
-            found.iter().map(|hit| {
-                format!("{:>3}  {:.3}  {}  {}", hit.rank, hit.score, printable(&hit.title), hit.url)
-            }),
-        )
-    })?;
+    output::show(format, &found, |found| output::lines(found.iter().map(line)))?;
     Ok(ExitCode::SUCCESS)
+}
+
+fn line(hit: &Found) -> String {
+    let line = format!("{:>3}  {:.3}  {}  {}", hit.rank, hit.score, printable(&hit.title), hit.url);
+    match &hit.text {
+        Some(text) => {
+            let shown: String = text.chars().take(SHOWN).collect();
+            let rest = if shown.len() < text.len() { " …" } else { "" };
+            format!("{line}\n     {}{rest}", printable(&shown.replace('\n', " ")))
+        }
+        None => line,
+    }
 }
 
 /// What is looked for, and the model that reads it.
@@ -85,8 +104,8 @@ impl Query {
             model_directory: self.model_directory,
             runtime_library: home::onnxruntime(),
             device: Device::Cpu,
-            threads: 1,
             precision: Precision::Fp32,
+            threads: 1,
         })?;
         if let Some(made_with) = made_with {
             check_model(embedder.identity(), made_with)?;

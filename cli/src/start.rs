@@ -123,8 +123,7 @@ async fn on_server(
     let mut queues = vec![Queue::Workflow, Queue::Cpu];
     queues.extend((!arguments.no_embed).then_some(Queue::Gpu));
     queues.extend(arguments.mirror.is_some().then_some(Queue::Mirror));
-    let model = arguments.embedding.model_directory();
-    let ready = workers::prepare(&connector, &queues, model, arguments.device).await?;
+    let ready = workers::prepare(&connector, &queues, &arguments.embedding.model).await?;
     let temporal = Temporal::connect(&connector, Some(server.ui())).await?;
     let watching = async {
         start(&temporal, planned).await?;

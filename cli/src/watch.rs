@@ -24,6 +24,8 @@ use crate::output::{self, printable, thousands};
 use crate::report::Report;
 
 const LOOK_EVERY: Duration = Duration::from_millis(500);
+/// A look costs the server and the workers some ten calls: where no bar moves, fewer will do.
+const LOOK_EVERY_WITHOUT_BAR: Duration = Duration::from_secs(2);
 /// A worker that is there answers sooner.
 const ANSWERS_WITHIN: Duration = Duration::from_secs(5);
 /// Without a terminal, progress is a line this often.
@@ -101,8 +103,10 @@ fn left_behind(error: &WorkflowGetResultError) -> Option<DumpProgress> {
 
 /// Shows progress for ever.
 async fn follow(temporal: &Temporal, id: &str, view: &mut View) -> std::convert::Infallible {
+    let mut pause = LOOK_EVERY;
     loop {
-        tokio::time::sleep(LOOK_EVERY).await;
+        tokio::time::sleep(pause).await;
+        pause = view.pause();
         match temporal.progress(id).await {
             Ok(standing) => {
                 let activities = temporal.activities(id, &standing.progress.in_flight).await;
@@ -143,7 +147,7 @@ async fn missing_worker(temporal: &Temporal, progress: &DumpProgress) -> Option<
             Queue::Gpu => missed,
             Queue::Mirror => missed || progress.copying > 0,
         };
-        if matters && temporal.pollers(queue).await.is_ok_and(|pollers| pollers == 0) {
+        if matters && temporal.workers(queue).await.is_ok_and(|workers| workers == 0) {
             return Some(queue);
         }
     }
@@ -169,6 +173,11 @@ impl View {
             bar
         });
         Self { bar, said: None, last: String::new() }
+    }
+
+    /// How long until the next look.
+    fn pause(&self) -> Duration {
+        if self.bar.is_some() { LOOK_EVERY } else { LOOK_EVERY_WITHOUT_BAR }
     }
 
     fn show(&mut self, progress: &DumpProgress, activities: &Activities, waiting: Option<String>) {

@@ -1,11 +1,11 @@
 //! Workers inside this process, for `dev` and `start --local`.
 
-use std::path::PathBuf;
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
-use wikitok_embed::{Device, EmbedderOptions, Precision};
-use wikitok_worker::{Connector, Queue, WorkerConfig, Workers, home};
+use wikitok_worker::{Connector, Queue, WorkerConfig, Workers};
+
+use crate::embedding::ModelArguments;
 
 /// Work in progress may finish for this long once the command ends; what is cut off was committed or will be
 /// done again.
@@ -15,20 +15,13 @@ const GRACE: Duration = Duration::from_secs(2);
 pub(crate) async fn prepare(
     connector: &Connector,
     queues: &[Queue],
-    model_directory: PathBuf,
-    device: Device,
+    model: &ModelArguments,
 ) -> anyhow::Result<Workers> {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let config = WorkerConfig {
         queues: queues.iter().copied().collect(),
         cpu_slots: cores,
-        embedder: EmbedderOptions {
-            model_directory,
-            runtime_library: home::onnxruntime(),
-            device,
-            threads: cores,
-            precision: Precision::Fp32,
-        },
+        embedder: model.options(cores),
         grace: GRACE,
         deployment: None,
     };

@@ -9,6 +9,7 @@ mod chaos;
 mod commands;
 mod control;
 mod edge;
+mod embedding;
 mod harness;
 mod history;
 mod kill;

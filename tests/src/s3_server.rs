@@ -47,8 +47,16 @@ impl S3Server {
     /// Starts it with its data in `directory`.
     pub fn start(directory: &Path) -> Self {
         std::fs::create_dir_all(directory).unwrap();
+        // Until it listens, a port that was free may be taken by a connection of anyone's; then it ends at once.
+        (0..5)
+            .find_map(|_| Self::try_start(directory))
+            .expect("the S3 server ended five times before it answered")
+    }
+
+    fn try_start(directory: &Path) -> Option<Self> {
         let ports = Ports::free();
         let child = Command::new(weed())
+            .arg(format!("-logdir={}", directory.display()))
             .args(["server", "-filer", "-s3", "-ip=127.0.0.1", "-ip.bind=127.0.0.1"])
             .args(["-s3.autoCreateBucket=false", "-s3.port.iceberg=0", "-s3.port.lance=0"])
             .args(["-volume.max=16", "-master.volumeSizeLimitMB=64", "-master.telemetry=false"])
@@ -60,10 +68,14 @@ impl S3Server {
             .stderr(Stdio::null())
             .spawn()
             .unwrap();
-        let server = Self { child, port: ports.s3[0] };
-        wait_until("the S3 server answers", || answers(server.port));
-        wait_until("the S3 server has a bucket", || make_bucket(ports.master));
-        server
+        let mut server = Self { child, port: ports.s3[0] };
+        wait_until("the S3 server answers or ends", || server.has_ended() || answers(server.port));
+        wait_until("the S3 server has a bucket or ends", || server.has_ended() || make_bucket(ports.master));
+        (!server.has_ended()).then_some(server)
+    }
+
+    fn has_ended(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_some()
     }
 
     /// Where it listens.

@@ -13,6 +13,8 @@ pub const MODEL: &str = "WIKITOK_MODEL";
 pub const ONNXRUNTIME: &str = "WIKITOK_ONNXRUNTIME";
 /// The `temporal` program that `dev` and `--local` start. Default: `bin/temporal` in the home, then `PATH`.
 pub const TEMPORAL: &str = "WIKITOK_TEMPORAL";
+/// In which numbers the model is computed: `fp32`, `fp16` or `int8`.
+pub const PRECISION: &str = "WIKITOK_PRECISION";
 /// What runs the model: `cpu`, `cuda` or `cuda:N`.
 pub const DEVICE: &str = "WIKITOK_DEVICE";
 /// An e-mail address or a URL at which the operators of a web server with dumps reach you.

@@ -38,6 +38,10 @@ struct Arguments {
     #[cfg(feature = "gpu")]
     #[arg(long, env = environment::DEVICE, hide_env_values = true, default_value = "cpu")]
     device: wikitok_embed::Device,
+    /// In which numbers the model is computed: `fp32`, `fp16` or `int8`.
+    #[cfg(feature = "gpu")]
+    #[arg(long, env = environment::PRECISION, hide_env_values = true, default_value = "fp32")]
+    precision: wikitok_embed::Precision,
     /// Threads that the model may use [default: one for each core].
     #[cfg(feature = "gpu")]
     #[arg(long)]
@@ -107,8 +111,8 @@ fn config(arguments: &Arguments) -> Result<WorkerConfig, HalfADeployment> {
             model_directory: arguments.model.clone().unwrap_or_else(wikitok_worker::home::model),
             runtime_library: wikitok_worker::home::onnxruntime(),
             device: arguments.device,
+            precision: arguments.precision,
             threads: arguments.threads.unwrap_or(cores),
-            precision: wikitok_embed::Precision::Fp32,
         },
         grace: Duration::from_secs(arguments.grace),
         deployment,

@@ -9,7 +9,7 @@ use temporalio_sdk::runtime::RuntimeOptions;
 use temporalio_sdk::runtime::worker_tuner::{FixedSizeSlotSupplier, TunerHolder};
 use temporalio_sdk::{Runtime, Worker, WorkerOptions};
 use tokio_util::sync::CancellationToken;
-use wikitok_activities::queues::QueueActivities;
+use wikitok_activities::queues::{QueueActivities, WORKER_BEATS_EVERY};
 use wikitok_activities::record::RecordActivities;
 use wikitok_workflows::{DumpWorkflow, ShardWorkflow};
 
@@ -70,7 +70,11 @@ impl Workers {
     /// Loads what the queues need.
     pub async fn prepare(client: &Client, config: &WorkerConfig) -> Result<Self, RunError> {
         let telemetry = TelemetryOptions::builder().build();
-        let runtime = RuntimeOptions::builder().telemetry_options(telemetry).build().map_err(sdk)?;
+        let runtime = RuntimeOptions::builder()
+            .telemetry_options(telemetry)
+            .heartbeat_interval(Some(WORKER_BEATS_EVERY))
+            .build()
+            .map_err(sdk)?;
         let runtime = Runtime::from_current_tokio(runtime).map_err(sdk)?;
         let (mut polling, stopping) = (Vec::new(), CancellationToken::new());
         for queue in &config.queues {

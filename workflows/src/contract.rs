@@ -65,6 +65,43 @@ pub struct Embedding {
     /// What is written before every text, as E5's `passage: `.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub passage_prefix: String,
+    /// In which numbers the model is computed: `fp32`, `fp16` or `int8`.
+    #[serde(default = "fp32", skip_serializing_if = "is_fp32")]
+    pub precision: String,
+    /// In which numbers vectors are written: `f32` or `f16`.
+    #[serde(default = "f32", skip_serializing_if = "is_f32")]
+    pub vector_type: String,
+    /// How articles are cut into passages; none for one vector of each article's beginning.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub passages: Option<PassageCut>,
+    /// Padded word pieces of a batch; none for what suits the worker's device. It decides the last bits.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub batch_word_pieces: Option<u32>,
+}
+
+/// How articles are cut into passages.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct PassageCut {
+    /// Word pieces of a passage at most.
+    pub word_pieces: u32,
+    /// Word pieces that a passage shares with the one before.
+    pub overlap: u32,
+}
+
+fn fp32() -> String {
+    "fp32".to_owned()
+}
+
+fn is_fp32(precision: &str) -> bool {
+    precision == "fp32"
+}
+
+fn f32() -> String {
+    "f32".to_owned()
+}
+
+fn is_f32(vector_type: &str) -> bool {
+    vector_type == "f32"
 }
 
 /// How fast a run goes; none of it changes the output.

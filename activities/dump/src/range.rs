@@ -79,6 +79,8 @@ pub struct RangeReader {
     max_output_bytes: u64,
     /// Records are passed over from here on.
     passes_over: bool,
+    /// Comes after the records that were found before it.
+    failed: Option<DumpError>,
 }
 
 /// Opens a range of a shard. Whether it is gzip or bzip2 must be known: see [`crate::sniff`].
@@ -101,6 +103,7 @@ pub fn open_range(
         state: State::Before,
         max_output_bytes: limits.max_output_bytes,
         passes_over: false,
+        failed: None,
     })
 }
 
@@ -131,6 +134,9 @@ impl RangeReader {
                 self.documents += 1;
                 return Ok(Some(record));
             }
+            if let Some(error) = self.failed.take() {
+                return Err(error);
+            }
             if !self.advance()? {
                 return Ok(None);
             }
@@ -138,9 +144,22 @@ impl RangeReader {
     }
 
     /// The next records, of about `bytes` bytes together, to be parsed elsewhere; `None` once the range is read.
-    /// As [`Self::next`] otherwise.
+    /// As [`Self::next`] otherwise: what was found before an error comes before it.
     pub fn next_batch(&mut self, bytes: usize) -> Result<Option<Batch>, DumpError> {
-        while self.batch.bytes() < bytes && self.advance()? {}
+        if let Some(error) = self.failed.take() {
+            return Err(error);
+        }
+        while self.batch.bytes() < bytes {
+            match self.advance() {
+                Ok(true) => {}
+                Ok(false) => break,
+                Err(error) if self.batch.is_empty() => return Err(error),
+                Err(error) => {
+                    self.failed = Some(error);
+                    break;
+                }
+            }
+        }
         let next = self.batch.another();
         let batch = std::mem::replace(&mut self.batch, next);
         self.documents += batch.len() as u64;

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use common::{Whole, fixture, load, read, read_whole};
-use wikitok_dump::{ByteRange, DumpError, RangeInput, RangeLimits};
+use wikitok_dump::{ByteRange, DumpError, RangeInput, RangeLimits, RangeReader, open_range};
 use wikitok_store::ErrorKind;
 
 const RANGE_BYTES: [u64; 4] = [u64::MAX, 1000, 100, 7];
@@ -69,6 +69,30 @@ fn damaged_files_fail_in_every_cut() {
     assert!(matches!(read_file("truncated.json.gz"), Err(DumpError::Truncated { .. })));
     assert!(matches!(read_file("corrupt-block.json.bz2"), Err(DumpError::Corrupt { .. })));
     assert!(matches!(read_file("zero-bytes.json.bz2"), Err(DumpError::EmptyFile)));
+}
+
+#[test]
+fn what_was_found_before_the_damage_comes_before_the_error() {
+    let whole =
+        load(&fixture("sample/other/cirrussearch/20240408/enwiki-20240408-cirrussearch-content.json.gz"));
+    let cut = whole.slice(..whole.len() / 4 * 3);
+    let one = |reader: &mut RangeReader| reader.next().map(|record| record.map(|_| 1));
+    let many =
+        |reader: &mut RangeReader| reader.next_batch(1 << 20).map(|batch| batch.map(|batch| batch.len()));
+    let before = |in_batches: bool| {
+        let range = RangeInput::Stream { start: None, consume_bytes: u64::MAX };
+        let mut reader = open_range(Arc::new(cut.clone()), &range, RangeLimits::default()).unwrap();
+        let mut found = 0;
+        loop {
+            let next = if in_batches { many(&mut reader) } else { one(&mut reader) };
+            match next {
+                Ok(records) => found += records.expect("the file is damaged"),
+                Err(error) => return (found, error.to_string()),
+            }
+        }
+    };
+    assert!(before(false).0 > 0);
+    assert_eq!(before(true), before(false));
 }
 
 #[test]
@@ -149,7 +173,7 @@ fn what_lies_behind_the_limit_is_one_record() {
 fn reading_stops_when_it_is_asked_to() {
     let data = load(&fixture("edge/huge-doc.json.bz2"));
     let range = RangeInput::Blocks(ByteRange { from: 0, to: data.len() as u64 });
-    let mut reader = wikitok_dump::open_range(Arc::new(data), &range, RangeLimits::default()).unwrap();
+    let mut reader = open_range(Arc::new(data), &range, RangeLimits::default()).unwrap();
     let mut chunks = 0;
     reader.watch(move || {
         chunks += 1;

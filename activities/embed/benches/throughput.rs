@@ -41,7 +41,7 @@ fn measure_batches(embedder: &mut Embedder, texts: &[String]) {
     let mut best = [Duration::MAX; 7];
     for _ in 0..3 {
         for (budget, best) in budgets.iter().zip(&mut best) {
-            embedder.set_batch_word_pieces(*budget);
+            embedder.set_batch_word_pieces(Some(*budget));
             *best = timed(|| common::embed(embedder, texts)).min(*best);
         }
     }

@@ -14,6 +14,15 @@ pub(crate) struct Batch {
     pub(crate) longest: usize,
 }
 
+impl Batch {
+    /// The same rows in two batches, the longer ones first.
+    pub(crate) fn halves(mut self, lengths: &[usize]) -> [Self; 2] {
+        let rows = self.rows.split_off(self.rows.len().div_ceil(2));
+        let longest = rows.first().map_or(0, |&row| lengths[row]);
+        [self, Self { rows, longest }]
+    }
+}
+
 /// Cuts texts of the given lengths into batches of at most `budget` padded word pieces.
 ///
 /// A text longer than the budget is a batch of its own.
@@ -45,6 +54,13 @@ mod tests {
         let expected = [(vec![1], 9), (vec![3, 0], 4), (vec![2, 4], 2)];
         let expected = expected.map(|(rows, longest)| Batch { rows, longest });
         assert_eq!(batches, expected);
+    }
+
+    #[test]
+    fn halves_are_of_like_length() {
+        let [first, second] = Batch { rows: vec![1, 3, 0], longest: 9 }.halves(&[2, 9, 2, 4]);
+        assert_eq!(first, Batch { rows: vec![1, 3], longest: 9 });
+        assert_eq!(second, Batch { rows: vec![0], longest: 2 });
     }
 
     #[test]

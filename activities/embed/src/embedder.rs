@@ -1,6 +1,9 @@
 //! The embedder: a loaded model, ready to turn texts into vectors.
 
+use std::collections::VecDeque;
+use std::error::Error;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use ndarray::{Array2, ArrayView1, ArrayViewMut1};
 
@@ -10,6 +13,7 @@ use crate::error::EmbedError;
 use crate::model::{ModelFiles, ModelIdentity};
 use crate::network::Network;
 use crate::operators;
+use crate::passages::{Passage, PassageOptions, Passages};
 use crate::precision::Precision;
 use crate::runtime::Runtime;
 use crate::word_pieces::WordPieces;
@@ -20,6 +24,12 @@ const CPU_BATCH_WORD_PIECES: usize = 512;
 
 /// Padded word pieces of a batch on a GPU, which wants many at a time. Not measured yet.
 const CUDA_BATCH_WORD_PIECES: usize = 8 << 10;
+
+/// `[CLS]` and `[SEP]`.
+const ADDED_PIECES: usize = 2;
+
+/// Passages of fewer word pieces than this say nothing.
+const LEAST_ROOM: usize = 8;
 
 /// Texts that are cut into word pieces between two calls of `progress`.
 const TEXTS_BETWEEN_CALLS: usize = 256;
@@ -44,8 +54,15 @@ pub struct Embedder {
     identity: ModelIdentity,
     runtime_version: String,
     network: Network,
-    word_pieces: WordPieces,
-    batch_word_pieces: usize,
+    word_pieces: Arc<WordPieces>,
+    /// Padded word pieces of a batch that suit the device.
+    suitable: usize,
+    /// Those that were asked for instead.
+    asked: Option<usize>,
+    /// How many fit in memory, as far as is known.
+    fits: usize,
+    /// For tests: batches of more padded word pieces fail as if memory ran out.
+    memory: usize,
 }
 
 impl Embedder {
@@ -61,23 +78,76 @@ impl Embedder {
             identity: files.identity,
             runtime_version: runtime.version,
             network,
-            word_pieces,
-            batch_word_pieces: batch_word_pieces(options.device),
+            word_pieces: Arc::new(word_pieces),
+            suitable: suitable_batch(options.device),
+            asked: None,
+            fits: usize::MAX,
+            memory: usize::MAX,
         };
-        embedder.embed(&["warm-up"], &mut |_| true)?;
+        embedder.warm_up()?;
         Ok(embedder)
     }
 
-    /// Changes the padded word pieces of a batch, for measuring; the vectors stay within 1e-6.
+    /// Runs the largest batch, so that what it needs is allocated, or seen to be missing, before there is work.
+    fn warm_up(&mut self) -> Result<(), EmbedError> {
+        let limit = self.identity.max_word_pieces;
+        let texts = vec!["a ".repeat(limit); (self.batch_word_pieces() / limit).max(1)];
+        self.embed(&texts, &mut |_| true).map(drop)
+    }
+
+    /// Lets batches of more padded word pieces fail as if memory ran out, for tests.
     #[doc(hidden)]
-    pub fn set_batch_word_pieces(&mut self, budget: usize) {
-        self.batch_word_pieces = budget;
+    pub fn set_memory(&mut self, word_pieces: usize) {
+        self.memory = word_pieces;
+    }
+
+    /// The padded word pieces of a batch in use: fewer than at first once memory has run out.
+    pub fn batch_word_pieces(&self) -> usize {
+        self.asked.unwrap_or(self.suitable).min(self.fits)
+    }
+
+    /// Asks for batches of so many padded word pieces, or again for those that suit the device. A part of what
+    /// decides the last bits: vectors stay within 1e-6.
+    pub fn set_batch_word_pieces(&mut self, asked: Option<usize>) {
+        self.asked = asked;
     }
 
     /// Word pieces that the model reads of a text, `[CLS]` and `[SEP]` among them.
     pub fn count_word_pieces(&self, text: &str) -> Result<usize, EmbedError> {
         let ids = self.word_pieces.ids(text);
         Ok(ids.map_err(|source| EmbedError::WordPieces { row: 0, source })?.len())
+    }
+
+    /// Cuts a text into passages, each of which with `prefix` before it the model reads whole.
+    ///
+    /// `row` is the text's position, for the failure's message. Fails, too, when the options leave no room.
+    pub fn passages<'text>(
+        &self,
+        row: usize,
+        text: &'text str,
+        prefix: &str,
+        options: PassageOptions,
+    ) -> Result<impl Iterator<Item = Result<Passage, EmbedError>> + use<'text>, EmbedError> {
+        let room = self.room(prefix, options)?;
+        let passages = Passages::new(self.word_pieces.clone(), text, room, options.overlap);
+        Ok(passages.map(move |passage| passage.map_err(|source| EmbedError::WordPieces { row, source })))
+    }
+
+    /// Word pieces of a passage that are its own.
+    fn room(&self, prefix: &str, options: PassageOptions) -> Result<usize, EmbedError> {
+        let of_prefix = self.word_pieces.places(prefix);
+        let of_prefix = of_prefix.map_err(|source| EmbedError::WordPieces { row: 0, source })?.len();
+        let limit = self.identity.max_word_pieces;
+        let room = options.word_pieces.saturating_sub(ADDED_PIECES + of_prefix);
+        if options.word_pieces <= limit && options.overlap * 2 <= room && room >= LEAST_ROOM {
+            return Ok(room);
+        }
+        Err(EmbedError::PassageOptions {
+            word_pieces: options.word_pieces,
+            overlap: options.overlap,
+            limit,
+            room,
+        })
     }
 
     /// The model in use.
@@ -105,10 +175,20 @@ impl Embedder {
         let lengths: Vec<usize> = word_pieces.iter().map(Vec::len).collect();
         let mut vectors = Array2::zeros((texts.len(), self.identity.dimensions));
         let mut done = 0;
-        for batch in batch::cut(&lengths, self.batch_word_pieces) {
-            self.embed_batch(&batch, &word_pieces, &mut vectors)?;
-            done += batch.rows.len();
-            report(progress, done)?;
+        let mut batches = VecDeque::from(batch::cut(&lengths, self.batch_word_pieces()));
+        while let Some(batch) = batches.pop_front() {
+            match self.embed_batch(&batch, &word_pieces, &mut vectors) {
+                Err(error) if batch.rows.len() > 1 && error.is_out_of_memory() => {
+                    let [first, second] = self.halve(batch, &lengths, &error);
+                    batches.push_front(second);
+                    batches.push_front(first);
+                }
+                outcome => {
+                    outcome?;
+                    done += batch.rows.len();
+                    report(progress, done)?;
+                }
+            }
         }
         Ok(vectors)
     }
@@ -129,6 +209,18 @@ impl Embedder {
         Ok(word_pieces)
     }
 
+    /// Two batches of one that did not fit in memory; those to come are cut no larger.
+    fn halve(&mut self, batch: Batch, lengths: &[usize], error: &EmbedError) -> [Batch; 2] {
+        let padded = batch.rows.len() * batch.longest;
+        self.fits = self.fits.min(padded / 2);
+        tracing::warn!(
+            error = error.source().map(ToString::to_string),
+            "memory ran out at {padded} word pieces: batches are halved to {}",
+            self.batch_word_pieces()
+        );
+        batch.halves(lengths)
+    }
+
     fn embed_batch(
         &mut self,
         batch: &Batch,
@@ -137,6 +229,9 @@ impl Embedder {
     ) -> Result<(), EmbedError> {
         let (rows, longest) = (batch.rows.len(), batch.longest);
         let fail = |source| EmbedError::Inference { rows, word_pieces: longest, source };
+        if rows * longest > self.memory {
+            return Err(fail(ort::Error::new("Failed to allocate memory, as a test asked for")));
+        }
         let pooled = self.network.run(batch, word_pieces).map_err(fail)?;
         let finish = if self.identity.normalized { normalize } else { copy };
         for (&row, vector) in batch.rows.iter().zip(pooled.rows()) {
@@ -157,7 +252,7 @@ fn check_precision(options: &EmbedderOptions) -> Result<(), EmbedError> {
     Err(EmbedError::PrecisionUnavailable { precision: options.precision, reason: reason.to_owned() })
 }
 
-fn batch_word_pieces(device: Device) -> usize {
+fn suitable_batch(device: Device) -> usize {
     match device {
         Device::Cpu => CPU_BATCH_WORD_PIECES,
         Device::Cuda(_) => CUDA_BATCH_WORD_PIECES,

@@ -95,6 +95,21 @@ pub enum EmbedError {
         #[from]
         ort::Error,
     ),
+    /// Texts cannot be cut into passages like these.
+    #[error(
+        "passages of {word_pieces} word pieces that share {overlap} are not possible: the model reads {limit} at most, \
+         and {room} are left for the text"
+    )]
+    PassageOptions {
+        /// Word pieces of a passage asked for.
+        word_pieces: usize,
+        /// Word pieces shared.
+        overlap: usize,
+        /// What the model reads.
+        limit: usize,
+        /// Those of the passage itself.
+        room: usize,
+    },
     /// A text could not be cut into word pieces.
     #[error("text {row} could not be cut into word pieces")]
     WordPieces {
@@ -135,12 +150,22 @@ impl EmbedError {
             | Self::RuntimeLoad { .. }
             | Self::RuntimeConflict { .. }
             | Self::DeviceUnavailable { .. }
-            | Self::PrecisionUnavailable { .. } => ErrorKind::BadConfiguration,
+            | Self::PrecisionUnavailable { .. }
+            | Self::PassageOptions { .. } => ErrorKind::BadConfiguration,
             // Memory that runs out during inference may be there on the next try, or on another worker.
             Self::ModelRead { .. } | Self::Inference { .. } | Self::Cancelled => ErrorKind::Retryable,
             Self::WordPieces { .. } => ErrorKind::BadInput,
             Self::Session(_) | Self::NotFinite { .. } => ErrorKind::Bug,
         }
+    }
+
+    /// Whether memory ran out, of the processor or of a GPU, by the words that ONNX Runtime and CUDA have for it.
+    pub(crate) fn is_out_of_memory(&self) -> bool {
+        const WORDS: [&str; 5] =
+            ["failed to allocate memory", "out of memory", "bad_alloc", "bad allocation", "alloc_failed"];
+        let Self::Inference { source, .. } = self else { return false };
+        let message = source.message().to_lowercase();
+        WORDS.iter().any(|words| message.contains(words))
     }
 
     /// What the user can do about it.
@@ -161,6 +186,7 @@ impl EmbedError {
                 "use the library of `onnxruntime-gpu` with its CUDA and cuDNN on a machine with an NVIDIA \
                  driver, or ask for the device `cpu`"
             }
+            Self::PassageOptions { .. } => "give at least 8 to the text, and let them share at most half",
             Self::PrecisionUnavailable { .. } => "ask for the precision `fp32`",
             _ => return None,
         };

@@ -6,6 +6,7 @@
 //! be missing from its vector, and nothing would fail.
 
 use std::borrow::Cow;
+use std::ops::Range;
 use std::path::Path;
 
 use tokenizers::normalizers::{Lowercase, Sequence};
@@ -22,6 +23,8 @@ const LONG_WORD: usize = 1000;
 /// The model's tokenizer, cutting at the model's limit.
 pub(crate) struct WordPieces {
     tokenizer: Tokenizer,
+    /// The same without a limit and without `[CLS]` and `[SEP]`.
+    endless: Tokenizer,
     limit: usize,
 }
 
@@ -37,10 +40,13 @@ impl WordPieces {
         Self::limited(tokenizer, files.identity.max_word_pieces).map_err(refuse)
     }
 
-    fn limited(mut tokenizer: Tokenizer, limit: usize) -> Result<Self, String> {
+    /// A tokenizer that cuts at `limit`.
+    pub(crate) fn limited(mut tokenizer: Tokenizer, limit: usize) -> Result<Self, String> {
         let truncation = TruncationParams { max_length: limit, ..TruncationParams::default() };
-        tokenizer.with_padding(None).with_truncation(Some(truncation)).map_err(|error| error.to_string())?;
-        let word_pieces = Self { tokenizer, limit };
+        tokenizer.with_padding(None).with_truncation(None).map_err(|error| error.to_string())?;
+        let endless = tokenizer.clone();
+        tokenizer.with_truncation(Some(truncation)).map_err(|error| error.to_string())?;
+        let word_pieces = Self { tokenizer, endless, limit };
         word_pieces.check_limit()?;
         Ok(word_pieces)
     }
@@ -79,6 +85,12 @@ impl WordPieces {
             // Tens of megabytes without a blank would take the tokenizer gigabytes of memory.
             text = Cow::Owned(shorten_runs(&text));
         }
+    }
+
+    /// Where each word piece of a text lies in it, in bytes, without `[CLS]` and `[SEP]`. Holds all of them.
+    pub(crate) fn places(&self, text: &str) -> tokenizers::Result<Vec<Range<usize>>> {
+        let encoding = self.endless.encode(text, false)?;
+        Ok(encoding.get_offsets().iter().map(|&(start, end)| start..end).collect())
     }
 
     fn encode(&self, text: &str) -> tokenizers::Result<Vec<u32>> {
@@ -218,7 +230,8 @@ mod tests {
 
     #[test]
     fn the_files_own_cut_at_128_is_noticed() {
-        let error = WordPieces { tokenizer: fetched(), limit: LIMIT }.check_limit().unwrap_err();
+        let word_pieces = WordPieces { tokenizer: fetched(), endless: fetched(), limit: LIMIT };
+        let error = word_pieces.check_limit().unwrap_err();
         assert_eq!(error, "a long text gives 128 word pieces and one letter 128, not 256 and 3");
     }
 

@@ -65,7 +65,7 @@ fn load(model_directory: &Path) -> Embedder {
 #[track_caller]
 fn assert_vectors(embedder: &mut Embedder, texts: &[String], expected: &Array2<f32>) {
     for budget in [1, 100, 4096] {
-        embedder.set_batch_word_pieces(budget);
+        embedder.set_batch_word_pieces(Some(budget));
         let found = difference(&embed(embedder, texts), expected);
         assert!(found < TOLERANCE, "differs by {found:e} with batches of {budget}");
     }

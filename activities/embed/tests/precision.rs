@@ -71,7 +71,7 @@ fn neighbours_in_the_batch_matter_little_in_int8() {
     let (texts, _) = sample();
     let mut embedder = embedder(Precision::Int8, 2);
     let together = embed(&mut embedder, &texts);
-    embedder.set_batch_word_pieces(1);
+    embedder.set_batch_word_pieces(Some(1));
     let found = difference(&together, &embed(&mut embedder, &texts));
     assert!(found < 5e-3, "differs by {found:e}");
 }

@@ -5,6 +5,7 @@ mod common;
 use common::{difference, embed, embedder, options, oracle, sample};
 use ndarray::{Axis, Slice, s};
 use wikitok_embed::{EmbedError, Embedder, EmbedderOptions};
+use wikitok_store::ErrorKind;
 
 #[test]
 fn the_sample_has_the_vectors_of_sentence_transformers() {
@@ -28,9 +29,9 @@ fn the_oracle_has_the_vectors_of_sentence_transformers() {
 fn neighbours_in_the_batch_do_not_matter() {
     let (texts, _) = sample();
     let mut embedder = embedder();
-    embedder.set_batch_word_pieces(8_192);
+    embedder.set_batch_word_pieces(Some(8_192));
     let together = embed(&mut embedder, &texts);
-    embedder.set_batch_word_pieces(1);
+    embedder.set_batch_word_pieces(Some(1));
     let alone = embed(&mut embedder, &texts);
     let found = difference(&together, &alone);
     assert!(found < 1e-6, "differs by {found:e}");
@@ -114,6 +115,28 @@ fn the_runtime_says_its_version() {
 #[test]
 fn no_texts_are_no_vectors() {
     assert_eq!(embed::<&str>(&mut embedder(), &[]).dim(), (0, 384));
+}
+
+#[test]
+fn batches_are_halved_where_memory_runs_out() {
+    let (texts, expected) = sample();
+    let mut embedder = embedder();
+    embedder.set_batch_word_pieces(Some(8_192));
+    embedder.set_memory(700);
+    let mut seen = Vec::new();
+    let watch = &mut |done| {
+        seen.push(done);
+        true
+    };
+    let found = difference(&embedder.embed(&texts, watch).unwrap(), &expected);
+    assert!(found < 1e-6, "differs by {found:e}");
+    assert!(seen.is_sorted() && seen.last() == Some(&texts.len()), "{seen:?}");
+    assert!((350..=700).contains(&embedder.batch_word_pieces()), "{}", embedder.batch_word_pieces());
+    // A single text is not halved: its failure is one, and may be tried again.
+    embedder.set_memory(100);
+    let error = embedder.embed(&texts, &mut |_| true).unwrap_err();
+    assert!(matches!(error, EmbedError::Inference { rows: 1, .. }), "{error:?}");
+    assert_eq!(error.kind(), ErrorKind::Retryable);
 }
 
 #[test]

@@ -23,6 +23,19 @@ pub struct QuarantinePart {
     pub rows: u64,
 }
 
+/// All that is stored of a token part.
+#[derive(Clone, Debug)]
+pub struct TokenFiles {
+    /// Its rows.
+    pub tokens: EncodedPart,
+    /// Its bad records.
+    pub quarantine: QuarantinePart,
+    /// The texts from which its vectors are made, when its tokens are kept without them.
+    pub texts: Option<EncodedPart>,
+    /// What the part after it needs, and its key.
+    pub checkpoint: Option<(String, Bytes)>,
+}
+
 /// Says whose the output is about to be, before anything else is written.
 ///
 /// Where it was another run's, that run's `_SUCCESS`, then its manifest, are withdrawn first: from here on
@@ -49,48 +62,41 @@ pub async fn read_run(output: &Location) -> Result<Option<RunManifest>, PublishE
     read(output, keys::RUN).await
 }
 
-/// Stores a token part and its quarantined records, then `manifest`, whose `tokens` and `quarantine` are
-/// filled in. Nothing is stored for a part without rows.
+/// Stores the files of a token part, side by side, then `manifest`, whose `tokens`, `quarantine` and `texts` are
+/// filled in. No rows, no file.
 ///
 /// Doing it again, with the same or other content, is safe at any point.
 pub async fn commit_tokens(
     output: &Location,
     mut manifest: TokensManifest,
-    part: &EncodedPart,
-    quarantine: &QuarantinePart,
+    files: &TokenFiles,
 ) -> Result<TokensManifest, PublishError> {
+    let TokenFiles { tokens, quarantine, texts, checkpoint } = files;
     let (shard, number) = (manifest.shard.as_str(), manifest.part);
     let key = keys::tokens_manifest(shard, number)?;
     let bad = EncodedPart {
-        bytes: quarantine.bytes.clone(),
+        content: quarantine.bytes.clone().into(),
         rows: quarantine.rows,
         sha256: sha256(&quarantine.bytes),
     };
-    let tokens_entry = entry(part, keys::tokens(shard, number)?);
+    let tokens_entry = entry(tokens, keys::tokens(shard, number)?);
     let quarantine_entry = entry(&bad, keys::quarantine(shard, number)?);
+    let texts_key = keys::texts(shard, number)?;
+    manifest.texts = texts.as_ref().and_then(|texts| entry(texts, texts_key));
     manifest.tokens = tokens_entry;
     manifest.quarantine = quarantine_entry;
     manifest.counts.check()?;
-    expect_rows(&key, "articles", manifest.counts.articles, part.rows)?;
+    expect_rows(&key, "articles", manifest.counts.articles, tokens.rows)?;
     expect_rows(&key, "quarantined records", manifest.counts.quarantined_total(), bad.rows)?;
     withdraw_unless_same(output, &key, &manifest).await?;
-    put_part(output, manifest.tokens.as_ref(), part).await?;
-    put_part(output, manifest.quarantine.as_ref(), &bad).await?;
+    tokio::try_join!(
+        put_part(output, manifest.tokens.as_ref(), Some(tokens)),
+        put_part(output, manifest.quarantine.as_ref(), Some(&bad)),
+        put_part(output, manifest.texts.as_ref(), texts.as_ref()),
+        put_checkpoint(output, checkpoint.as_ref()),
+    )?;
     output.put(&key, to_bytes(&manifest)).await?;
     Ok(manifest)
-}
-
-/// Stores the texts of a part, from which its vectors are made, when its tokens are kept without them. Returns
-/// what its manifest says of them; that is committed after this.
-pub async fn put_texts(
-    output: &Location,
-    shard: &str,
-    part: u32,
-    texts: &EncodedPart,
-) -> Result<Option<FileEntry>, PublishError> {
-    let entry = entry(texts, keys::texts(shard, part)?);
-    put_part(output, entry.as_ref(), texts).await?;
-    Ok(entry)
 }
 
 /// Removes the texts of a shard whose vectors are made.
@@ -117,7 +123,7 @@ pub async fn commit_vectors(
     manifest.vectors = vectors_entry;
     expect_rows(&key, "vectors", manifest.counts.vectors, part.rows)?;
     withdraw_unless_same(output, &key, &manifest).await?;
-    put_part(output, manifest.vectors.as_ref(), part).await?;
+    put_part(output, manifest.vectors.as_ref(), Some(part)).await?;
     output.put(&key, to_bytes(&manifest)).await?;
     Ok(manifest)
 }
@@ -175,10 +181,17 @@ fn entry(part: &EncodedPart, key: String) -> Option<FileEntry> {
 async fn put_part(
     output: &Location,
     entry: Option<&FileEntry>,
-    part: &EncodedPart,
+    part: Option<&EncodedPart>,
 ) -> Result<(), PublishError> {
-    if let Some(entry) = entry {
-        output.put(&entry.key, part.bytes.clone()).await?;
+    if let (Some(entry), Some(part)) = (entry, part) {
+        output.put(&entry.key, part.content.clone()).await?;
+    }
+    Ok(())
+}
+
+async fn put_checkpoint(output: &Location, checkpoint: Option<&(String, Bytes)>) -> Result<(), PublishError> {
+    if let Some((key, bytes)) = checkpoint {
+        output.put(key, bytes.clone()).await?;
     }
     Ok(())
 }

@@ -47,6 +47,13 @@ pub enum PublishError {
         #[source]
         source: ParquetError,
     },
+    /// A large part could not be held in a temporary file until it is stored.
+    #[error("cannot hold a part in a temporary file")]
+    Held {
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
     /// A part is not the Parquet file that it should be.
     #[error("cannot decode a part of {what}")]
     Decode {
@@ -117,6 +124,7 @@ impl PublishError {
         match self {
             Self::Store(error) => error.kind(),
             Self::BadQuery { .. } => ErrorKind::BadConfiguration,
+            Self::Held { .. } => ErrorKind::Retryable,
             Self::BadShardId { .. }
             | Self::BadTimestamp { .. }
             | Self::TooManyTokens { .. }

@@ -30,12 +30,28 @@ pub(crate) fn write<W: Write + Send>(
     group.required::<ByteArrayType>(ByteArray::from(row.title.into_bytes()))?;
     group.optional(row.revision_id.map(|id| id as i64))?;
     group.optional(small.timestamp)?;
+    let text = row.text;
     if small.keep_text {
-        group.required::<ByteArrayType>(ByteArray::from(row.text.into_bytes()))?;
+        group.required::<ByteArrayType>(ByteArray::from(text.into_bytes()))?;
+    } else {
+        drop(text);
     }
     group.list(row.tokens)?;
     group.required::<Int32Type>(token_count)?;
     group.required::<Int32Type>(small.characters as i32)
+}
+
+/// Writes a text as all of a row group, whose columns are those of a text part.
+pub(crate) fn write_text<W: Write + Send>(
+    group: &mut SerializedRowGroupWriter<'_, W>,
+    page_id: u64,
+    title: &str,
+    text: &str,
+) -> Result<(), ParquetError> {
+    let mut group = Columns { group };
+    group.required::<Int64Type>(page_id as i64)?;
+    group.required::<ByteArrayType>(ByteArray::from(title))?;
+    group.required::<ByteArrayType>(ByteArray::from(text))
 }
 
 struct Columns<'g, 'w, W: Write> {

@@ -83,10 +83,11 @@ pub(crate) fn shard_of_manifest(key: &str) -> Option<&str> {
     check_shard(shard).ok().map(|()| shard)
 }
 
-/// The shard whose vectors lie at `key`, if they do.
-pub(crate) fn shard_of_vectors(key: &str) -> Option<&str> {
-    let (shard, _) = key.strip_prefix("vectors/")?.split_once('/')?;
-    is_ours(key).then_some(shard)
+/// The shard and the part whose vectors lie at `key`, if they do.
+pub(crate) fn part_of_vectors(key: &str) -> Option<(&str, u32)> {
+    let (shard, file) = key.strip_prefix("vectors/")?.split_once('/')?;
+    let part = file.strip_prefix("part-")?.strip_suffix(".parquet")?.parse().ok()?;
+    is_ours(key).then_some((shard, part))
 }
 
 /// Whether `key` is one that this module could have made.
@@ -136,7 +137,7 @@ mod tests {
         assert_eq!(keys[0], "tokens/enwiki_content-20260920-00000/part-00000.parquet");
         assert!(keys.iter().all(|key| is_ours(key)));
         assert_eq!(shard_of_manifest(&keys[6]), Some(shard));
-        assert_eq!(shard_of_vectors(&keys[1]), Some(shard));
+        assert_eq!(part_of_vectors(&keys[1]), Some((shard, 7)));
     }
 
     #[test]

@@ -33,14 +33,15 @@ mod read;
 mod run;
 mod sample;
 mod seal;
+mod spool;
 mod texts;
 mod tokens;
 mod vectors;
 mod verify;
 
 pub use commit::{
-    QuarantinePart, claim, commit_tokens, commit_vectors, committed_shard, committed_tokens,
-    committed_vectors, put_texts, read_owner, read_run,
+    QuarantinePart, TokenFiles, claim, commit_tokens, commit_vectors, committed_shard, committed_tokens,
+    committed_vectors, read_owner, read_run,
 };
 pub use counts::VectorCounts;
 pub use error::PublishError;
@@ -49,7 +50,7 @@ pub use manifests::{
     FileEntry, Fingerprints, Format, RangeIdentity, RunManifest, RunOwner, ShardInput, ShardManifest,
     ShardSummary, TokensManifest, VectorsInput, VectorsManifest,
 };
-pub use nearest::{Hit, nearest};
+pub use nearest::{Hit, nearest, passage_texts};
 pub use part::{EncodedPart, hexadecimal};
 pub use read::{Text, TextBatches, read_texts};
 pub use run::publish_run;
@@ -57,6 +58,6 @@ pub use sample::{Judge, Sample, SampledArticle, sample};
 pub use seal::seal_shard;
 pub use texts::TextPartWriter;
 pub use tokens::{MOST_TOKENS, TokenPartOptions, TokenPartWriter, TokenRow};
-pub use vectors::{VectorPartOptions, VectorPartWriter};
+pub use vectors::{PassageKey, VectorElement, VectorPartOptions, VectorPartWriter};
 pub use verify::{Problem, Totals, VerifyReport, verify};
 pub use wikitok_counts::Counts;

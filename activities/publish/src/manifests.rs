@@ -108,6 +108,10 @@ pub struct VectorsInput {
     pub tokens_sha256: Option<String>,
 }
 
+fn yes() -> bool {
+    true
+}
+
 /// The manifest of a part's vectors.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 pub struct VectorsManifest {
@@ -129,6 +133,9 @@ pub struct VectorsManifest {
     pub counts: VectorCounts,
     /// The vector file; `None` when the range holds no article.
     pub vectors: Option<FileEntry>,
+    /// Whether every vector is of length one, as those of most models are.
+    #[serde(default = "yes", skip_serializing_if = "Clone::clone")]
+    pub normalized: bool,
 }
 
 /// The file a shard was made from.

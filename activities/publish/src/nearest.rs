@@ -1,14 +1,16 @@
 //! The passages nearest to a query, by exact search over all vectors.
 
 use std::cmp::{Ordering, Reverse};
-use std::collections::BinaryHeap;
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
+use std::ops::Range;
 
-use arrow_array::RecordBatch;
 use arrow_array::types::{UInt32Type, UInt64Type};
+use arrow_array::{RecordBatch, UInt32Array};
 use bytes::Bytes;
 use wikitok_store::Location;
 
 use crate::read::{Batches, numbers, strings, vectors};
+use crate::vectors::{CHAR_END, CHAR_START};
 use crate::{PublishError, keys};
 
 /// A passage and how near it is.
@@ -22,8 +24,57 @@ pub struct Hit {
     pub passage: u32,
     /// The cosine of the angle between the query and the passage: 1 is the same direction.
     pub score: f32,
+    /// Its characters in the text, where the output has them: where articles are cut into passages.
+    pub characters: Option<Range<u32>>,
     /// The shard that the page is in.
     pub shard: String,
+    /// The part of the shard.
+    pub part: u32,
+}
+
+/// The text of each passage, in the order of the hits; `None` where the output does not say which it is, or holds no
+/// text.
+pub async fn passage_texts(output: &Location, hits: &[Hit]) -> Result<Vec<Option<String>>, PublishError> {
+    let mut texts = vec![None; hits.len()];
+    let parts: BTreeSet<(&str, u32)> = hits.iter().map(|hit| (hit.shard.as_str(), hit.part)).collect();
+    for (shard, part) in parts {
+        let of_part = |(_, hit): &(usize, &Hit)| (hit.shard.as_str(), hit.part) == (shard, part);
+        let wanted = hits.iter().enumerate().filter(of_part).map(|(at, hit)| (at, hit.clone()));
+        let wanted: Vec<(usize, Hit)> = wanted.collect();
+        if wanted.iter().all(|(_, hit)| hit.characters.is_none()) {
+            continue;
+        }
+        let bytes = output.get(&keys::tokens(shard, part)?).await?;
+        for (at, text) in blocking(move || texts_of(bytes, &wanted)).await? {
+            texts[at] = Some(text);
+        }
+    }
+    Ok(texts)
+}
+
+/// Of two pages with one id in a part, the first whose text reaches that far is taken.
+fn texts_of(bytes: Bytes, wanted: &[(usize, Hit)]) -> Result<Vec<(usize, String)>, PublishError> {
+    let batches = match crate::read_texts(bytes) {
+        Err(PublishError::NoColumn { .. }) => return Ok(Vec::new()),
+        batches => batches?,
+    };
+    let mut found = BTreeMap::new();
+    for batch in batches {
+        for text in batch? {
+            for (at, hit) in wanted.iter().filter(|(_, hit)| hit.page_id == text.page_id) {
+                if let Some(cut) = hit.characters.as_ref().and_then(|range| cut(&text.text, range)) {
+                    found.entry(*at).or_insert(cut);
+                }
+            }
+        }
+    }
+    Ok(found.into_iter().collect())
+}
+
+fn cut(text: &str, characters: &Range<u32>) -> Option<String> {
+    let count = characters.len();
+    let cut: String = text.chars().skip(characters.start as usize).take(count).collect();
+    (cut.chars().count() == count).then_some(cut)
 }
 
 /// The `k` passages nearest to `query`, the nearest first, equals by page id and passage.
@@ -33,9 +84,9 @@ pub struct Hit {
 pub async fn nearest(output: &Location, query: &[f32], k: usize) -> Result<Vec<Hit>, PublishError> {
     let mut best = Best::new(unit(query)?, k);
     for object in output.list("vectors").await? {
-        let Some(shard) = keys::shard_of_vectors(&object.key) else { continue };
+        let Some((shard, part)) = keys::part_of_vectors(&object.key) else { continue };
         let (shard, bytes) = (shard.to_owned(), output.get(&object.key).await?);
-        best = blocking(move || best.with_part(&shard, bytes)).await?;
+        best = blocking(move || best.with_part(&shard, part, bytes)).await?;
     }
     Ok(best.into_hits())
 }
@@ -56,6 +107,25 @@ fn unit(query: &[f32]) -> Result<Vec<f32>, PublishError> {
     Ok(query.iter().map(|number| number / norm).collect())
 }
 
+/// The rows of a part, with the passages' places if it has them.
+fn open(bytes: Bytes) -> Result<Batches, PublishError> {
+    let columns = ["page_id", "title", "passage", "embedding", CHAR_START, CHAR_END];
+    match Batches::open(bytes.clone(), "vectors", &columns) {
+        Err(PublishError::NoColumn { column: CHAR_START }) => Batches::open(bytes, "vectors", &columns[..4]),
+        opened => opened,
+    }
+}
+
+/// Starts and ends of the passages of a batch, in characters.
+type Places<'a> = (&'a UInt32Array, &'a UInt32Array);
+
+fn places(batch: &RecordBatch) -> Result<Option<Places<'_>>, PublishError> {
+    if batch.column_by_name(CHAR_START).is_none() {
+        return Ok(None);
+    }
+    Ok(Some((numbers::<UInt32Type>(batch, CHAR_START)?, numbers::<UInt32Type>(batch, CHAR_END)?)))
+}
+
 /// The best hits so far; the worst of them on top of the heap.
 struct Best {
     query: Vec<f32>,
@@ -68,17 +138,18 @@ impl Best {
         Self { query, k, heap: BinaryHeap::new() }
     }
 
-    fn with_part(mut self, shard: &str, bytes: Bytes) -> Result<Self, PublishError> {
-        for batch in Batches::open(bytes, "vectors", &["page_id", "title", "passage", "embedding"])? {
-            self.add_batch(shard, &batch?)?;
+    fn with_part(mut self, shard: &str, part: u32, bytes: Bytes) -> Result<Self, PublishError> {
+        for batch in open(bytes)? {
+            self.add_batch(shard, part, &batch?)?;
         }
         Ok(self)
     }
 
-    fn add_batch(&mut self, shard: &str, batch: &RecordBatch) -> Result<(), PublishError> {
+    fn add_batch(&mut self, shard: &str, part: u32, batch: &RecordBatch) -> Result<(), PublishError> {
         let page_ids = numbers::<UInt64Type>(batch, "page_id")?;
         let passages = numbers::<UInt32Type>(batch, "passage")?;
         let titles = strings(batch, "title")?;
+        let places = places(batch)?;
         let (lists, values) = vectors(batch, "embedding")?;
         self.check_dimension(lists.value_length() as usize)?;
         for (row, vector) in values.chunks_exact(self.query.len()).enumerate() {
@@ -88,7 +159,9 @@ impl Best {
                 title: titles.value(row).to_owned(),
                 passage: passages.value(row),
                 score,
+                characters: places.map(|(starts, ends)| starts.value(row)..ends.value(row)),
                 shard: shard.to_owned(),
+                part,
             });
         }
         Ok(())
@@ -174,7 +247,8 @@ mod tests {
     fn hits(scores: &[(f32, u64)], k: usize) -> Vec<u64> {
         let mut best = Best::new(vec![1.0], k);
         for &(score, page_id) in scores {
-            let hit = || Hit { page_id, title: String::new(), passage: 0, score, shard: String::new() };
+            let (title, shard) = (String::new(), String::new());
+            let hit = || Hit { page_id, title, passage: 0, score, characters: None, shard, part: 0 };
             best.offer(score, page_id, 0, hit);
         }
         best.into_hits().into_iter().map(|hit| hit.page_id).collect()

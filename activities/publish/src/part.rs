@@ -1,20 +1,24 @@
-//! A part is one Parquet file, encoded in memory row group by row group.
+//! A part is one Parquet file, encoded row group by row group, the columns of one side by side.
 
 use std::fmt::Write as _;
+use std::io;
+use std::panic;
+use std::thread::{self, ScopedJoinHandle};
 
 use arrow_array::RecordBatch;
 use arrow_schema::SchemaRef;
-use bytes::Bytes;
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_writer::{
-    ArrowColumnChunk, ArrowColumnWriter, ArrowRowGroupWriterFactory, compute_leaves,
+    ArrowColumnChunk, ArrowColumnWriter, ArrowLeafColumn, ArrowRowGroupWriterFactory, compute_leaves,
 };
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::errors::ParquetError;
 use parquet::file::properties::{EnabledStatistics, WriterProperties, WriterPropertiesBuilder};
 use parquet::file::writer::{SerializedFileWriter, SerializedRowGroupWriter};
 use sha2::{Digest, Sha256};
+use wikitok_store::Content;
 
+use crate::spool::Spool;
 use crate::{FileEntry, PublishError};
 
 /// How many bytes of values a row group holds at most, up to one row more; a row that has as many has a row
@@ -23,12 +27,14 @@ use crate::{FileEntry, PublishError};
 /// Whoever reads a part holds one row group, compressed, at a time; whoever writes one holds as much
 /// uncompressed.
 pub(crate) const ROW_GROUP_BYTES: usize = 16 << 20;
+/// A part that is larger waits in a file until it is stored.
+pub(crate) const IN_MEMORY_BYTES: usize = 32 << 20;
 
 /// A finished part, not yet stored.
 #[derive(Clone, Debug)]
 pub struct EncodedPart {
     /// The file.
-    pub bytes: Bytes,
+    pub content: Content,
     /// Its rows.
     pub rows: u64,
     /// Its sha256, in lower-case hexadecimal.
@@ -38,7 +44,7 @@ pub struct EncodedPart {
 impl EncodedPart {
     /// What a manifest says of the part once it lies at `key`.
     pub fn entry(&self, key: String) -> FileEntry {
-        FileEntry { key, rows: self.rows, bytes: self.bytes.len() as u64, sha256: self.sha256.clone() }
+        FileEntry { key, rows: self.rows, bytes: self.content.len(), sha256: self.sha256.clone() }
     }
 }
 
@@ -69,15 +75,20 @@ pub(crate) fn properties(level: i32) -> WriterPropertiesBuilder {
 
 /// A Parquet file in the making.
 pub(crate) struct PartWriter {
-    file: SerializedFileWriter<Vec<u8>>,
+    file: SerializedFileWriter<Spool>,
     columns: ArrowRowGroupWriterFactory,
     schema: SchemaRef,
     rows: u64,
 }
 
 impl PartWriter {
-    pub(crate) fn new(schema: SchemaRef, properties: WriterProperties) -> Result<Self, PublishError> {
-        let writer = ArrowWriter::try_new(Vec::new(), schema.clone(), Some(properties));
+    /// Starts a part that is held in a file once it is larger than `in_memory` bytes.
+    pub(crate) fn new(
+        schema: SchemaRef,
+        properties: WriterProperties,
+        in_memory: usize,
+    ) -> Result<Self, PublishError> {
+        let writer = ArrowWriter::try_new(Spool::new(in_memory), schema.clone(), Some(properties));
         let (file, columns) = writer.and_then(ArrowWriter::into_serialized_writer).map_err(encode)?;
         Ok(Self { file, columns, schema, rows: 0 })
     }
@@ -91,21 +102,27 @@ impl PartWriter {
     }
 
     fn encode_columns(&self, batch: &RecordBatch) -> Result<Vec<ArrowColumnChunk>, ParquetError> {
-        let mut writers = self.columns.create_column_writers(self.file.flushed_row_groups().len())?;
-        let mut next = writers.iter_mut();
-        for (field, values) in self.schema.fields().iter().zip(batch.columns()) {
-            for (leaf, writer) in compute_leaves(field, values)?.iter().zip(&mut next) {
-                writer.write(leaf)?;
+        let mut writers =
+            self.columns.create_column_writers(self.file.flushed_row_groups().len())?.into_iter();
+        thread::scope(|scope| {
+            let mut encoding = Vec::new();
+            for (field, values) in self.schema.fields().iter().zip(batch.columns()) {
+                for (leaf, writer) in compute_leaves(field, values)?.into_iter().zip(&mut writers) {
+                    encoding.push(scope.spawn(move || encode_column(writer, &leaf)));
+                }
             }
-        }
-        writers.into_iter().map(ArrowColumnWriter::close).collect()
+            let wait = |column: ScopedJoinHandle<'_, Result<ArrowColumnChunk, ParquetError>>| {
+                column.join().unwrap_or_else(|panicked| panic::resume_unwind(panicked))
+            };
+            encoding.into_iter().map(wait).collect()
+        })
     }
 
     /// Writes a row group of `rows` rows, whose columns are written by `write`, in the order of the schema.
     pub(crate) fn row_group(
         &mut self,
         rows: u64,
-        write: impl FnOnce(&mut SerializedRowGroupWriter<'_, Vec<u8>>) -> Result<(), ParquetError>,
+        write: impl FnOnce(&mut SerializedRowGroupWriter<'_, Spool>) -> Result<(), ParquetError>,
     ) -> Result<(), PublishError> {
         let mut group = self.file.next_row_group().map_err(encode)?;
         write(&mut group).map_err(encode)?;
@@ -115,12 +132,27 @@ impl PartWriter {
     }
 
     pub(crate) fn finish(self) -> Result<EncodedPart, PublishError> {
-        let bytes = Bytes::from(self.file.into_inner().map_err(encode)?);
-        let sha256 = sha256(&bytes);
-        Ok(EncodedPart { bytes, rows: self.rows, sha256 })
+        let spool = self.file.into_inner().map_err(encode)?;
+        let (content, sha256) = spool.finish().map_err(|source| PublishError::Held { source })?;
+        Ok(EncodedPart { content, rows: self.rows, sha256 })
     }
 }
 
+fn encode_column(
+    mut writer: ArrowColumnWriter,
+    leaf: &ArrowLeafColumn,
+) -> Result<ArrowColumnChunk, ParquetError> {
+    writer.write(leaf)?;
+    writer.close()
+}
+
+/// The error for a part that cannot be encoded, or not be held.
 pub(crate) fn encode(source: impl Into<ParquetError>) -> PublishError {
-    PublishError::Encode { source: source.into() }
+    match source.into() {
+        ParquetError::External(error) => match error.downcast::<io::Error>() {
+            Ok(source) => PublishError::Held { source: *source },
+            Err(other) => PublishError::Encode { source: ParquetError::External(other) },
+        },
+        source => PublishError::Encode { source },
+    }
 }

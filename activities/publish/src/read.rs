@@ -1,7 +1,9 @@
 //! Reading parts again: the texts for embedding, and whole rows for checks and search.
 
+use std::borrow::Cow;
+
 use arrow_array::cast::AsArray;
-use arrow_array::types::{ArrowPrimitiveType, Float32Type, UInt32Type, UInt64Type};
+use arrow_array::types::{ArrowPrimitiveType, Float16Type, Float32Type, UInt32Type, UInt64Type};
 use arrow_array::{FixedSizeListArray, ListArray, PrimitiveArray, RecordBatch, StringArray};
 use bytes::Bytes;
 use parquet::arrow::ProjectionMask;
@@ -64,6 +66,7 @@ pub(crate) struct Batches {
 }
 
 impl Batches {
+    /// Reads `columns`, all of which must be there.
     pub(crate) fn open(
         bytes: Bytes,
         what: &'static str,
@@ -111,14 +114,17 @@ pub(crate) fn lists<'a>(batch: &'a RecordBatch, column: &'static str) -> Result<
     array.ok_or(PublishError::NoColumn { column })
 }
 
-/// The vectors of a batch, and the numbers in them one after another.
+/// The vectors of a batch, and the numbers in them one after another, widened where they are of 16 bits.
 pub(crate) fn vectors<'a>(
     batch: &'a RecordBatch,
     column: &'static str,
-) -> Result<(&'a FixedSizeListArray, &'a [f32]), PublishError> {
+) -> Result<(&'a FixedSizeListArray, Cow<'a, [f32]>), PublishError> {
     let lists = batch.column_by_name(column).and_then(|array| array.as_fixed_size_list_opt());
-    let lists = lists.ok_or(PublishError::NoColumn { column })?;
-    let numbers = lists.values().as_primitive_opt::<Float32Type>();
+    let lists: &FixedSizeListArray = lists.ok_or(PublishError::NoColumn { column })?;
+    if let Some(numbers) = lists.values().as_primitive_opt::<Float32Type>() {
+        return Ok((lists, Cow::Borrowed(numbers.values())));
+    }
+    let numbers = lists.values().as_primitive_opt::<Float16Type>();
     let numbers = numbers.ok_or(PublishError::NoColumn { column })?;
-    Ok((lists, numbers.values()))
+    Ok((lists, numbers.values().iter().map(|number| number.to_f32()).collect()))
 }

@@ -13,7 +13,7 @@ use parquet::schema::types::ColumnPath;
 
 use crate::PublishError;
 use crate::giant::{self, Small};
-use crate::part::{EncodedPart, PartWriter, ROW_GROUP_BYTES, encode, properties};
+use crate::part::{EncodedPart, IN_MEMORY_BYTES, PartWriter, ROW_GROUP_BYTES, encode, properties};
 
 /// No row has more ids: 64 MiB of them, which is a text of some 70 MB. While it is written it takes four times as
 /// much memory.
@@ -64,17 +64,14 @@ impl TokenPartWriter {
     /// Starts a part.
     pub fn new(options: TokenPartOptions) -> Result<Self, PublishError> {
         let schema = schema(options.keep_text);
-        let part = PartWriter::new(schema.clone(), writer_properties())?;
+        let part = PartWriter::new(schema.clone(), writer_properties(), IN_MEMORY_BYTES)?;
         let columns = Columns::new(schema, options.keep_text);
         Ok(Self { options, part, columns, tokens: 0, characters: 0 })
     }
 
     /// Appends a row. A row that is refused leaves the part as it was.
     pub fn push(&mut self, row: TokenRow) -> Result<(), PublishError> {
-        if row.tokens.len() > MOST_TOKENS {
-            return Err(PublishError::TooManyTokens { page_id: row.page_id });
-        }
-        let timestamp = row.timestamp.as_deref().map(|text| micros(row.page_id, text)).transpose()?;
+        let timestamp = self.check(&row)?;
         let characters = row.text.chars().count() as u32;
         self.characters += u64::from(characters);
         self.tokens += row.tokens.len() as u64;
@@ -88,6 +85,14 @@ impl TokenPartWriter {
             self.flush()?;
         }
         Ok(())
+    }
+
+    /// Shows that a row would not be refused. Gives its timestamp in microseconds.
+    pub fn check(&self, row: &TokenRow) -> Result<Option<i64>, PublishError> {
+        if row.tokens.len() > MOST_TOKENS {
+            return Err(PublishError::TooManyTokens { page_id: row.page_id });
+        }
+        row.timestamp.as_deref().map(|text| micros(row.page_id, text)).transpose()
     }
 
     /// Token ids written so far.

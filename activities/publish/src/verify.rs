@@ -221,7 +221,8 @@ impl Check<'_> {
             }
             return Ok(());
         };
-        let check = move |bytes, rows| content::check_vectors(bytes, rows, page_ids.as_deref());
+        let normalized = manifest.normalized;
+        let check = move |bytes, rows| content::check_vectors(bytes, rows, normalized, page_ids.as_deref());
         self.file(file, check).await.map(drop)
     }
 

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use futures_util::stream::BoxStream;
 use object_store::path::Path;
 
-use crate::{Entry, ObjectInfo};
+use crate::{Content, Entry, ObjectInfo};
 
 /// What a backend can do. Keys are below the location's root, and have been checked to stay there.
 #[async_trait]
@@ -18,7 +18,7 @@ pub(crate) trait Backend: Send + Sync {
     async fn get(&self, key: &Path) -> Result<Bytes, Failure>;
     async fn get_range(&self, key: &Path, range: Range<u64>) -> Result<Bytes, Failure>;
     async fn head(&self, key: &Path) -> Result<ObjectInfo, Failure>;
-    async fn put(&self, key: &Path, bytes: Bytes) -> Result<(), Failure>;
+    async fn put(&self, key: &Path, content: Content) -> Result<(), Failure>;
     /// Every object below a prefix, at any depth, in any order. Nothing where there is no such prefix.
     async fn list(&self, prefix: Option<&Path>) -> Result<Vec<ObjectInfo>, Failure>;
     /// What lies directly below a prefix, in any order. Nothing where there is no such prefix.

@@ -20,7 +20,7 @@ use crate::access::Access;
 use crate::backend::{Backend, ByteStream, Failure, Grow, Listing};
 use crate::pieces::Pieces;
 use crate::uri::Provider;
-use crate::{ObjectInfo, StoreError, objects, tls};
+use crate::{Content, ObjectInfo, StoreError, objects, tls};
 
 /// Larger objects are uploaded in pieces of this size, so that a lost connection costs little.
 const PIECE_BYTES: usize = 8 << 20;
@@ -105,20 +105,37 @@ impl Bucket {
         Self { store, whole, prefix: Path::from(prefix) }
     }
 
-    async fn put_pieces(&self, key: &Path, bytes: Bytes) -> Result<(), object_store::Error> {
+    async fn put_pieces(&self, key: &Path, content: Content) -> Result<(), Failure> {
         let upload = self.store.put_multipart(key).await?;
         let mut writer = WriteMultipart::new_with_chunk_size(upload, PIECE_BYTES);
-        let mut rest = bytes;
-        while !rest.is_empty() {
-            if let Err(error) = writer.wait_for_capacity(PIECES_IN_FLIGHT).await {
-                // What could not be uploaded is the failure to tell, not that it could not be cleared away.
-                let _ = writer.abort().await;
-                return Err(error);
+        let mut sent = 0;
+        while sent < content.len() {
+            let piece = match writer.wait_for_capacity(PIECES_IN_FLIGHT).await {
+                Ok(()) => read(&content, sent).await,
+                Err(error) => Err(error.into()),
+            };
+            match piece {
+                Ok(piece) => {
+                    sent += piece.len() as u64;
+                    writer.put(piece);
+                }
+                Err(failure) => {
+                    // What could not be uploaded is the failure to tell, not that it could not be cleared away.
+                    let _ = writer.abort().await;
+                    return Err(failure);
+                }
             }
-            writer.put(rest.split_to(PIECE_BYTES.min(rest.len())));
         }
-        writer.finish().await.map(drop)
+        writer.finish().await?;
+        Ok(())
     }
+}
+
+/// The next piece of what is to be stored.
+async fn read(content: &Content, from: u64) -> Result<Bytes, Failure> {
+    let content = content.clone();
+    let piece = tokio::task::spawn_blocking(move || content.read(from, PIECE_BYTES)).await;
+    Ok(piece.map_err(std::io::Error::other)??)
 }
 
 fn unquoted(info: ObjectInfo) -> ObjectInfo {
@@ -179,14 +196,15 @@ impl Backend for Bucket {
 
     /// An upload that nobody waits for any more is still finished or taken back: cut off, its pieces would
     /// stay, unseen and paid for.
-    async fn put(&self, key: &Path, bytes: Bytes) -> Result<(), Failure> {
-        if bytes.len() <= PIECE_BYTES {
+    async fn put(&self, key: &Path, content: Content) -> Result<(), Failure> {
+        if content.len() <= PIECE_BYTES as u64 {
+            let bytes = read(&content, 0).await?;
             self.store.put(key, bytes.into()).await?;
             return Ok(());
         }
         let (bucket, key) = (self.clone(), key.clone());
-        let uploading = tokio::spawn(async move { bucket.put_pieces(&key, bytes).await });
-        Ok(uploading.await.map_err(|panic| Failure::Other(panic.into()))??)
+        let uploading = tokio::spawn(async move { bucket.put_pieces(&key, content).await });
+        uploading.await.map_err(|panic| Failure::Other(panic.into()))?
     }
 
     async fn list(&self, prefix: Option<&Path>) -> Result<Vec<ObjectInfo>, Failure> {

@@ -11,7 +11,7 @@ use object_store::path::Path;
 
 use crate::backend::{Backend, ByteStream, Failure, Grow, Listing};
 use crate::partial::Partial;
-use crate::{ObjectInfo, StoreError, local, objects};
+use crate::{Content, ObjectInfo, StoreError, local, objects};
 
 /// Reads through `object_store`; writes in our own way, see [`local`].
 pub(crate) struct Directory {
@@ -58,9 +58,9 @@ impl Backend for Directory {
         objects::head(&*self.files, key).await
     }
 
-    async fn put(&self, key: &Path, bytes: Bytes) -> Result<(), Failure> {
+    async fn put(&self, key: &Path, content: Content) -> Result<(), Failure> {
         let key = key.to_string();
-        self.blocking(move |root| local::put(root, &key, &bytes)).await
+        self.blocking(move |root| local::put(root, &key, &content)).await
     }
 
     async fn list(&self, prefix: Option<&Path>) -> Result<Vec<ObjectInfo>, Failure> {

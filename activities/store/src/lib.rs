@@ -8,6 +8,7 @@
 mod access;
 mod backend;
 mod bucket;
+mod content;
 mod directory;
 mod error;
 mod failpoints;
@@ -21,5 +22,6 @@ mod uri;
 mod web;
 
 pub use access::Access;
+pub use content::Content;
 pub use error::{ErrorKind, StoreError};
 pub use location::{Entry, Growing, Location, ObjectInfo, is_public_server};

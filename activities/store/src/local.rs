@@ -10,27 +10,35 @@ use std::path::Path;
 
 use tempfile::NamedTempFile;
 
+use crate::Content;
 use crate::failpoints::{Point, reach};
 
 /// Where unfinished files lie, below the location's root.
 pub(crate) const STAGING: &str = "_staging";
+/// Bytes that are written in one call.
+const AT_ONCE: usize = 4 << 20;
 
-/// Writes `bytes` as `root/key`, replacing what is there. Whole or not at all, also across a power cut.
-pub(crate) fn put(root: &Path, key: &str, bytes: &[u8]) -> io::Result<()> {
+/// Writes `content` as `root/key`, replacing what is there. Whole or not at all, also across a power cut.
+pub(crate) fn put(root: &Path, key: &str, content: &Content) -> io::Result<()> {
     let target = root.join(key);
     let directory = target.parent().unwrap_or(root);
     fs::create_dir_all(directory)?;
-    let staged = stage(root, bytes)?;
+    let staged = stage(root, content)?;
     reach(Point::Staged, key)?;
     staged.persist(&target).map_err(|error| error.error)?;
     File::open(directory)?.sync_all()
 }
 
-fn stage(root: &Path, bytes: &[u8]) -> io::Result<NamedTempFile> {
+fn stage(root: &Path, content: &Content) -> io::Result<NamedTempFile> {
     let staging = root.join(STAGING);
     fs::create_dir_all(&staging)?;
     let mut file = tempfile::Builder::new().permissions(readable()).tempfile_in(&staging)?;
-    file.write_all(bytes)?;
+    let mut written = 0;
+    while written < content.len() {
+        let bytes = content.read(written, AT_ONCE)?;
+        file.write_all(&bytes)?;
+        written += bytes.len() as u64;
+    }
     file.as_file().sync_all()?;
     Ok(file)
 }

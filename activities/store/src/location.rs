@@ -17,7 +17,7 @@ use crate::directory::Directory;
 use crate::failpoints::{Point, hides, reach};
 use crate::uri::Place;
 use crate::web::Web;
-use crate::{StoreError, web};
+use crate::{Content, StoreError, web};
 
 /// A directory, a prefix in a bucket, or a directory on a web server. Cheap to clone.
 #[derive(Clone)]
@@ -122,11 +122,11 @@ impl Location {
     }
 
     /// Writes an object whole or not at all, replacing what is there.
-    pub async fn put(&self, key: &str, bytes: Bytes) -> Result<(), StoreError> {
+    pub async fn put(&self, key: &str, content: impl Into<Content>) -> Result<(), StoreError> {
         let path = object_path(key)?;
         let put = async {
             reach(Point::Before, key)?;
-            self.backend.put(&path, bytes).await?;
+            self.backend.put(&path, content.into()).await?;
             Ok::<(), Failure>(reach(Point::After, key)?)
         };
         put.await.map_err(|failure| self.failed("write", key, failure))

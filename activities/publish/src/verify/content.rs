@@ -19,8 +19,8 @@ impl From<PublishError> for Wrong {
     }
 }
 
-/// How far the length of a vector may be from 1: float32 rounding over some hundred numbers, with room.
-const NORM_TOLERANCE: f32 = 1e-4;
+/// How far the length of a vector may be from 1: rounding of some hundred numbers to 16 bits, with room.
+const NORM_TOLERANCE: f32 = 5e-4;
 
 /// Checks a token file; returns its page ids.
 pub(super) fn check_tokens(bytes: Bytes, rows: u64, tokens: u64, characters: u64) -> Result<Vec<u64>, Wrong> {
@@ -83,8 +83,13 @@ fn check_characters(batch: &RecordBatch) -> Result<(), Wrong> {
 }
 
 /// Checks a vector file, and that it has the passages of `page_ids` in their order, where those are known.
-pub(super) fn check_vectors(bytes: Bytes, rows: u64, page_ids: Option<&[u64]>) -> Result<(), Wrong> {
-    let mut sum = VectorSum::default();
+pub(super) fn check_vectors(
+    bytes: Bytes,
+    rows: u64,
+    normalized: bool,
+    page_ids: Option<&[u64]>,
+) -> Result<(), Wrong> {
+    let mut sum = VectorSum { normalized, ..VectorSum::default() };
     for batch in Batches::open(bytes, "vectors", &["page_id", "passage", "embedding"])? {
         sum.add(&batch?)?;
     }
@@ -97,6 +102,8 @@ pub(super) fn check_vectors(bytes: Bytes, rows: u64, page_ids: Option<&[u64]>) -
 
 #[derive(Default)]
 struct VectorSum {
+    /// Whether vectors must be of length one.
+    normalized: bool,
     rows: u64,
     page_ids: Vec<u64>,
     /// The passage that comes next, if it is of the last page.
@@ -110,7 +117,7 @@ impl VectorSum {
         let (lists, values) = vectors(batch, "embedding")?;
         for (row, vector) in values.chunks_exact(lists.value_length().max(1) as usize).enumerate() {
             let (page_id, passage) = (page_ids.value(row), passages.value(row));
-            check_unit(page_id, passage, vector)?;
+            check_length(page_id, passage, self.normalized, vector)?;
             self.follow(page_id, passage)?;
         }
         self.rows += batch.num_rows() as u64;
@@ -129,9 +136,9 @@ impl VectorSum {
     }
 }
 
-fn check_unit(page_id: u64, passage: u32, vector: &[f32]) -> Result<(), Wrong> {
+fn check_length(page_id: u64, passage: u32, normalized: bool, vector: &[f32]) -> Result<(), Wrong> {
     let norm = dot(vector, vector).sqrt();
-    if (norm - 1.0).abs() <= NORM_TOLERANCE {
+    if (norm - 1.0).abs() <= NORM_TOLERANCE || (!normalized && norm.is_finite()) {
         return Ok(());
     }
     Err(Wrong(format!("has a vector of length {norm} instead of 1: page {page_id}, passage {passage}")))

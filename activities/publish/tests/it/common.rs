@@ -7,9 +7,9 @@ use bytes::Bytes;
 use serde_json::json;
 use tempfile::TempDir;
 use wikitok_publish::{
-    Counts, EncodedPart, Format, QuarantinePart, RangeIdentity, RunOwner, TokenPartOptions, TokenPartWriter,
-    TokenRow, TokensManifest, VectorCounts, VectorPartOptions, VectorPartWriter, VectorsInput,
-    VectorsManifest, commit_tokens, commit_vectors, publish_run, seal_shard,
+    Counts, EncodedPart, Format, PassageKey, QuarantinePart, RangeIdentity, RunOwner, TokenFiles,
+    TokenPartOptions, TokenPartWriter, TokenRow, TokensManifest, VectorCounts, VectorPartOptions,
+    VectorPartWriter, VectorsInput, VectorsManifest, commit_tokens, commit_vectors, publish_run, seal_shard,
 };
 use wikitok_store::Location;
 
@@ -74,7 +74,7 @@ pub(crate) async fn write_shard(output: &Location, shard: &str, fingerprint: &st
         let rows = if part == 0 { rows(shard) } else { Vec::new() };
         let bad = if part == 0 { quarantine() } else { QuarantinePart::default() };
         let manifest = tokens_manifest(shard, part, fingerprint, &rows, bad.rows);
-        let manifest = commit_tokens(output, manifest, &token_part(&rows), &bad).await.unwrap();
+        let manifest = commit_tokens(output, manifest, &files(&token_part(&rows), &bad)).await.unwrap();
         let vectors = vectors_manifest(&manifest);
         commit_vectors(output, vectors, &vector_part(&rows)).await.unwrap();
     }
@@ -99,6 +99,10 @@ pub(crate) fn quarantine() -> QuarantinePart {
     QuarantinePart { bytes: Bytes::from_static(b"{\"reason\":\"not-json\",\"offset\":7}\n"), rows: 1 }
 }
 
+pub(crate) fn files(tokens: &EncodedPart, quarantine: &QuarantinePart) -> TokenFiles {
+    TokenFiles { tokens: tokens.clone(), quarantine: quarantine.clone(), texts: None, checkpoint: None }
+}
+
 pub(crate) fn token_part(rows: &[TokenRow]) -> EncodedPart {
     let mut writer = TokenPartWriter::new(TokenPartOptions::default()).unwrap();
     for row in rows {
@@ -111,9 +115,9 @@ pub(crate) fn token_part(rows: &[TokenRow]) -> EncodedPart {
 pub(crate) fn vector_part(rows: &[TokenRow]) -> EncodedPart {
     let mut writer = VectorPartWriter::new(VectorPartOptions::new(DIMENSION)).unwrap();
     for (number, row) in rows.iter().enumerate() {
-        writer.push(row.page_id, &row.title, 0, &axis(number)).unwrap();
+        writer.push(&PassageKey::new(row.page_id, &row.title, 0), &axis(number)).unwrap();
         if number == 0 {
-            writer.push(row.page_id, &row.title, 1, &axis(3)).unwrap();
+            writer.push(&PassageKey::new(row.page_id, &row.title, 1), &axis(3)).unwrap();
         }
     }
     writer.finish().unwrap()
@@ -183,5 +187,6 @@ pub(crate) fn vectors_manifest(tokens: &TokensManifest) -> VectorsManifest {
         versions: BTreeMap::from([("model".to_owned(), "axes 1".to_owned())]),
         counts: VectorCounts { vectors },
         vectors: None,
+        normalized: true,
     }
 }

@@ -94,10 +94,10 @@ async fn a_lost_document_cannot_be_committed() {
     let (part, none) = (common::token_part(&rows), QuarantinePart::default());
     let mut manifest = common::tokens_manifest(SHARDS[0], 0, "a", &rows, 0);
     manifest.counts.documents += 1;
-    let error = commit_tokens(&output, manifest.clone(), &part, &none).await.unwrap_err();
+    let error = commit_tokens(&output, manifest.clone(), &common::files(&part, &none)).await.unwrap_err();
     assert!(matches!(error, PublishError::Unbalanced { .. }));
     manifest.counts.articles += 1;
-    let error = commit_tokens(&output, manifest, &part, &none).await.unwrap_err();
+    let error = commit_tokens(&output, manifest, &common::files(&part, &none)).await.unwrap_err();
     assert!(matches!(error, PublishError::Inconsistent { .. }), "{error}");
     assert!(output.list("").await.unwrap().is_empty());
 }
@@ -112,8 +112,12 @@ async fn the_old_manifest_goes_before_the_data_changes() {
     std::fs::create_dir_all(data.join("in the way")).unwrap();
     let rows = &common::rows(SHARDS[0])[..1];
     let manifest = common::tokens_manifest(SHARDS[0], 0, "b", rows, 0);
-    let failed =
-        commit_tokens(&output, manifest, &common::token_part(rows), &QuarantinePart::default()).await;
+    let failed = commit_tokens(
+        &output,
+        manifest,
+        &common::files(&common::token_part(rows), &QuarantinePart::default()),
+    )
+    .await;
     assert!(failed.is_err(), "the data could not be written");
     assert!(committed_tokens(&output, SHARDS[0], 0).await.unwrap().is_none());
 }
@@ -144,7 +148,8 @@ async fn sealing_wants_every_part_whole_and_fitting() {
     let rows = &common::rows(shard)[..1];
     let manifest = common::tokens_manifest(shard, 0, "b", rows, 0);
     let none = QuarantinePart::default();
-    let manifest = commit_tokens(&output, manifest, &common::token_part(rows), &none).await.unwrap();
+    let manifest =
+        commit_tokens(&output, manifest, &common::files(&common::token_part(rows), &none)).await.unwrap();
     let error = seal(2, true).await.unwrap_err();
     assert!(error.to_string().contains("made from other tokens"), "{error}");
     commit_vectors(&output, common::vectors_manifest(&manifest), &common::vector_part(rows)).await.unwrap();
@@ -167,7 +172,7 @@ async fn ranges_must_follow_one_another() {
         let mut manifest = common::tokens_manifest(SHARDS[0], part, "a", &[], 0);
         manifest.input.from += u64::from(part);
         let none = QuarantinePart::default();
-        commit_tokens(&output, manifest, &common::token_part(&[]), &none).await.unwrap();
+        commit_tokens(&output, manifest, &common::files(&common::token_part(&[]), &none)).await.unwrap();
     }
     let error = seal_shard(&output, SNAPSHOT, SHARDS[0], 2, false).await.unwrap_err();
     assert!(error.to_string().contains("does not begin where the part before it ended"), "{error}");

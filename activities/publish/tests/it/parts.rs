@@ -8,8 +8,8 @@ use bytes::Bytes;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use proptest::prelude::*;
 use wikitok_publish::{
-    PublishError, TokenPartOptions, TokenPartWriter, TokenRow, VectorPartOptions, VectorPartWriter,
-    read_texts,
+    PassageKey, PublishError, TokenPartOptions, TokenPartWriter, TokenRow, VectorPartOptions,
+    VectorPartWriter, read_texts,
 };
 use wikitok_store::ErrorKind;
 
@@ -27,7 +27,7 @@ fn encode(options: TokenPartOptions, rows: &[TokenRow]) -> Bytes {
     for row in rows {
         writer.push(row.clone()).unwrap();
     }
-    writer.finish().unwrap().bytes
+    writer.finish().unwrap().content.read_all().unwrap()
 }
 
 fn decode(bytes: &Bytes) -> Vec<TokenRow> {
@@ -85,11 +85,11 @@ proptest! {
     fn vectors_come_back_bit_for_bit(
         vectors in prop::collection::vec(prop::array::uniform4(prop::num::f32::NORMAL), 1..40),
     ) {
-        let mut writer = VectorPartWriter::new(VectorPartOptions { dimension: 4, row_group_bytes: 100 }).unwrap();
+        let mut writer = VectorPartWriter::new(VectorPartOptions { row_group_bytes: 100, ..VectorPartOptions::new(4) }).unwrap();
         for (page, vector) in vectors.iter().enumerate() {
-            writer.push(page as u64, "title", 0, vector).unwrap();
+            writer.push(&PassageKey::new(page as u64, "title", 0), vector).unwrap();
         }
-        let batches = batches(&writer.finish().unwrap().bytes);
+        let batches = batches(&writer.finish().unwrap().content.read_all().unwrap());
         let numbers: Vec<u32> = batches.iter().flat_map(|batch| {
             let lists = batch.column_by_name("embedding").unwrap().as_fixed_size_list();
             assert_eq!(lists.value_length(), 4);
@@ -126,11 +126,12 @@ fn row_groups_are_bounded_in_bytes() {
     let options = TokenPartOptions { row_group_bytes: 10_000, ..TokenPartOptions::default() };
     assert_eq!(row_groups(&encode(options, &vec![row; 100])), 10);
     let mut writer =
-        VectorPartWriter::new(VectorPartOptions { dimension: 250, row_group_bytes: 10_000 }).unwrap();
+        VectorPartWriter::new(VectorPartOptions { row_group_bytes: 10_000, ..VectorPartOptions::new(250) })
+            .unwrap();
     for page in 0..100 {
-        writer.push(page, "", 0, &[0.5; 250]).unwrap();
+        writer.push(&PassageKey::new(page, "", 0), &[0.5; 250]).unwrap();
     }
-    assert_eq!(row_groups(&writer.finish().unwrap().bytes), 10);
+    assert_eq!(row_groups(&writer.finish().unwrap().content.read_all().unwrap()), 10);
 }
 
 #[test]
@@ -143,16 +144,22 @@ fn a_row_that_is_refused_leaves_no_trace() {
     assert!(matches!(error, PublishError::BadTimestamp { page_id: 10, .. }));
     assert_eq!(error.kind(), ErrorKind::BadInput);
     assert_eq!((writer.tokens(), writer.characters()), (2, 11));
-    assert_eq!(writer.finish().unwrap().bytes, encode(TokenPartOptions::default(), &rows[..1]));
+    assert_eq!(
+        writer.finish().unwrap().content.read_all().unwrap(),
+        encode(TokenPartOptions::default(), &rows[..1])
+    );
 }
 
 #[test]
 fn vectors_that_cannot_be_right_are_refused() {
     let mut writer = VectorPartWriter::new(VectorPartOptions::new(2)).unwrap();
     for vector in [&[1.0][..], &[1.0, 0.0, 0.0], &[f32::NAN, 0.0], &[f32::INFINITY, 0.0]] {
-        assert!(matches!(writer.push(7, "", 0, vector), Err(PublishError::BadVector { page_id: 7, .. })));
+        assert!(matches!(
+            writer.push(&PassageKey::new(7, "", 0), vector),
+            Err(PublishError::BadVector { page_id: 7, .. })
+        ));
     }
-    writer.push(7, "", 0, &[0.6, 0.8]).unwrap();
+    writer.push(&PassageKey::new(7, "", 0), &[0.6, 0.8]).unwrap();
     assert_eq!(writer.finish().unwrap().rows, 1);
 }
 

@@ -4,8 +4,8 @@ use crate::common;
 use crate::common::SHARDS;
 use bytes::Bytes;
 use wikitok_publish::{
-    EncodedPart, PublishError, QuarantinePart, TokenRow, VectorPartOptions, VectorPartWriter, commit_tokens,
-    commit_vectors, committed_tokens, keys, publish_run, seal_shard, verify,
+    EncodedPart, PassageKey, PublishError, QuarantinePart, TokenRow, VectorPartOptions, VectorPartWriter,
+    commit_tokens, commit_vectors, committed_tokens, keys, publish_run, seal_shard, verify,
 };
 use wikitok_store::Location;
 
@@ -24,7 +24,7 @@ async fn edit(output: &Location, key: &str, change: impl FnOnce(String) -> Strin
     let before = String::from_utf8(output.get(key).await.unwrap().to_vec()).unwrap();
     let after = change(before.clone());
     assert_ne!(before, after, "the edit of `{key}` changes nothing");
-    output.put(key, after.into()).await.unwrap();
+    output.put(key, Bytes::from(after)).await.unwrap();
 }
 
 #[tokio::test]
@@ -53,7 +53,7 @@ async fn a_flipped_bit_is_found_in_every_data_file() {
         for at in [0, whole.len() / 2, whole.len() - 1] {
             let mut damaged = whole.to_vec();
             damaged[at] ^= 1;
-            output.put(&key, damaged.into()).await.unwrap();
+            output.put(&key, Bytes::from(damaged)).await.unwrap();
             assert_one(&problems(&output).await, &key, "sha256");
         }
         output.put(&key, whole.slice(1..)).await.unwrap();
@@ -118,7 +118,8 @@ async fn a_success_with_content_is_not_ours() {
 async fn recommit(output: &Location, counted: &[TokenRow], tokens: &EncodedPart, vectors: &EncodedPart) {
     let shard = SHARDS[0];
     let manifest = common::tokens_manifest(shard, 0, "a", counted, 1);
-    let manifest = commit_tokens(output, manifest, tokens, &common::quarantine()).await.unwrap();
+    let manifest =
+        commit_tokens(output, manifest, &common::files(tokens, &common::quarantine())).await.unwrap();
     let mut of_vectors = common::vectors_manifest(&manifest);
     of_vectors.counts.vectors = vectors.rows;
     commit_vectors(output, of_vectors, vectors).await.unwrap();
@@ -142,7 +143,7 @@ async fn content_that_is_wrong_from_the_start_is_found() {
     recommit(&output, &rows, &common::token_part(&shorter), &vectors).await;
     assert_one(&problems(&output).await, &key, "has 11 characters instead of 12");
 
-    let not_parquet = EncodedPart { bytes: Bytes::from_static(b"?"), ..common::token_part(&rows) };
+    let not_parquet = EncodedPart { content: Bytes::from_static(b"?").into(), ..common::token_part(&rows) };
     let sha256 = "8a8de823d5ed3e12746a62ef169bcf372be0ca44f0a1236abc35df05d96928e1".to_owned();
     recommit(&output, &rows, &EncodedPart { sha256, ..not_parquet }, &vectors).await;
     assert_one(&problems(&output).await, &key, "is damaged");
@@ -151,7 +152,7 @@ async fn content_that_is_wrong_from_the_start_is_found() {
 fn vectors(rows: &[(u64, u32, [f32; 4])]) -> EncodedPart {
     let mut writer = VectorPartWriter::new(VectorPartOptions::new(4)).unwrap();
     for (page_id, passage, vector) in rows {
-        writer.push(*page_id, "title", *passage, vector).unwrap();
+        writer.push(&PassageKey::new(*page_id, "title", *passage), vector).unwrap();
     }
     writer.finish().unwrap()
 }
@@ -192,7 +193,7 @@ async fn quarantine_must_be_json_lines() {
         let mut manifest = committed_tokens(&output, SHARDS[0], 0).await.unwrap().unwrap();
         manifest.quarantine = None;
         let bad = QuarantinePart { bytes: bytes.into(), rows: 1 };
-        commit_tokens(&output, manifest, &common::token_part(&rows), &bad).await.unwrap();
+        commit_tokens(&output, manifest, &common::files(&common::token_part(&rows), &bad)).await.unwrap();
         assert_one(&problems(&output).await, &keys::quarantine(SHARDS[0], 0).unwrap(), problem);
     }
 }

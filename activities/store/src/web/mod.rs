@@ -17,7 +17,7 @@ use reqwest::{Method, Response, StatusCode};
 
 use crate::access::Access;
 use crate::backend::{Backend, ByteStream, Failure, Grow, Listing};
-use crate::{Entry, ObjectInfo, StoreError};
+use crate::{Content, Entry, ObjectInfo, StoreError};
 
 use self::index::Index;
 use self::visitor::{Answer, Visitor};
@@ -122,7 +122,7 @@ impl Backend for Web {
         info(key, answer.response.headers())
     }
 
-    async fn put(&self, _: &Path, _: Bytes) -> Result<(), Failure> {
+    async fn put(&self, _: &Path, _: Content) -> Result<(), Failure> {
         Err(Failure::ReadOnly)
     }
 
