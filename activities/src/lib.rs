@@ -27,6 +27,7 @@ pub mod plan;
 pub mod queues;
 #[cfg(feature = "cpu")]
 mod range;
+pub mod record;
 #[cfg(feature = "cpu")]
 mod seal;
 #[cfg(feature = "cpu")]

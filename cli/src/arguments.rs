@@ -98,6 +98,19 @@ pub(crate) enum Command {
         /// The run's id, as `start` and `list` print it.
         run: String,
     },
+    /// Show what happened in a run, when, and who did it, from Temporal's histories: shards and parts started,
+    /// retried, committed, failed. With JSON, one object a line.
+    #[command(after_help = "Example:\n  wikitok-cli events wikitok/enwiki-20260920/1f0c5a1b2c3d --follow")]
+    Events {
+        /// The run's id, as `start` and `list` print it.
+        run: String,
+        /// Go on until the run ends.
+        #[arg(long)]
+        follow: bool,
+        /// Print nothing: write `events.jsonl` and `job_summary.json` beside the output, as a run does at its end.
+        #[arg(long, conflicts_with = "follow")]
+        save: bool,
+    },
     /// Run again what did not end well in a run that has ended: failed shards, and parts with records in
     /// quarantine. What ended well stays and is counted on.
     #[command(after_help = "Example:\n  wikitok-cli retry wikitok/enwiki-20260920/1f0c5a1b2c3d --watch")]

@@ -21,6 +21,7 @@ use temporalio_common::protos::temporal::api::workflowservice::v1::{
     GetWorkflowExecutionHistoryRequest, UpdateNamespaceRequest,
 };
 use temporalio_common::search_attributes::SearchAttributes;
+use wikitok_activities::record::Payloads;
 use wikitok_worker::{Connector, Queue, environment};
 use wikitok_workflows::contract::{Beat, DumpInput, DumpProgress, Run, ShardProgress, Status};
 use wikitok_workflows::{DumpWorkflow, ShardWorkflow, names};
@@ -37,6 +38,7 @@ pub(crate) struct Temporal {
     pub(crate) client: Client,
     namespace: String,
     ui: String,
+    encrypted: bool,
 }
 
 /// Work that failed and is being tried again.
@@ -70,10 +72,8 @@ pub(crate) struct Activities {
 }
 
 impl Activities {
-    fn add(&mut self, of: &str, pending: &PendingActivityInfo) {
-        let done = pending.heartbeat_details.as_ref().and_then(|details| details.payloads.first());
-        let beat =
-            done.and_then(|payload| serde_json::from_slice::<Beat>(&payload.data).ok()).unwrap_or_default();
+    async fn add(&mut self, payloads: &Payloads, of: &str, pending: &PendingActivityInfo) {
+        let beat: Beat = payloads.first(pending.heartbeat_details.as_ref()).await.unwrap_or_default();
         let activity = pending.activity_type.as_ref().map_or("", |kind| kind.name.as_str());
         match activity {
             "tokenize_part" => self.reading += beat.done,
@@ -84,7 +84,7 @@ impl Activities {
         }
         if let Some(failure) = &pending.last_failure {
             let (of, activity) = (of.to_owned(), activity.to_owned());
-            let (attempt, message) = (pending.attempt, failure.message.clone());
+            let (attempt, message) = (pending.attempt, payloads.message(failure).await);
             self.troubles.push(Trouble { of, activity, attempt, message });
         }
     }
@@ -114,7 +114,8 @@ impl Temporal {
         let ui = ui
             .or_else(|| std::env::var(environment::UI).ok())
             .unwrap_or_else(|| guess_ui(&connector.address()));
-        Ok(Self { client, namespace: connector.namespace().to_owned(), ui })
+        let encrypted = connector.is_encrypted();
+        Ok(Self { client, namespace: connector.namespace().to_owned(), ui, encrypted })
     }
 
     /// The page of a run in the Web UI.
@@ -161,9 +162,16 @@ impl Temporal {
 
     /// Starts a run, or attaches to the one that is running. A run that ended well is attached to, too, unless
     /// `again`.
-    pub(crate) async fn start(&self, run: &Run, id: &str, again: bool) -> anyhow::Result<RunHandle> {
+    pub(crate) async fn start(
+        &self,
+        run: &Run,
+        command: &[String],
+        id: &str,
+        again: bool,
+    ) -> anyhow::Result<RunHandle> {
         let (done, remake_quarantined) = (DumpProgress::default(), false);
-        self.start_with(DumpInput { run: run.clone(), done, remake_quarantined }, id, again).await
+        let input = DumpInput { run: run.clone(), done, remake_quarantined, command: command.to_vec() };
+        self.start_with(input, id, again).await
     }
 
     /// The same with what earlier executions have done.
@@ -187,12 +195,17 @@ impl Temporal {
                 names::SNAPSHOT.value_set(run.snapshot.clone()),
                 names::STATUS.value_set(Status::Planning.as_str().to_owned()),
             ]))
-            .static_summary(format!("{} → {}", run.snapshot, run.output))
+            .static_summary(self.summary(run))
             .build();
         match self.client.start_workflow(DumpWorkflow::run, input, options).await {
             Ok(_) | Err(WorkflowStartError::AlreadyStarted { .. }) => Ok(self.handle(id)),
             Err(error) => Err(error).with_context(|| format!("cannot start `{id}`")),
         }
+    }
+
+    /// What the Web UI shows above a run. It is stored as it is, so it names no path where payloads are encrypted.
+    fn summary(&self, run: &Run) -> String {
+        if self.encrypted { run.snapshot.clone() } else { format!("{} → {}", run.snapshot, run.output) }
     }
 
     /// The input that the last execution of a run was started with.
@@ -212,9 +225,8 @@ impl Temporal {
         else {
             return Err(unknown_run(id));
         };
-        let payload = started.input.and_then(|input| input.payloads.into_iter().next());
-        let payload = payload.with_context(|| format!("`{id}` was started without an input"))?;
-        serde_json::from_slice(&payload.data).with_context(|| format!("cannot read the input of `{id}`"))
+        let input = Payloads::of(&self.client).first(started.input.as_ref()).await;
+        input.with_context(|| format!("cannot read the input of `{id}`"))
     }
 
     /// A run by its id.
@@ -243,10 +255,10 @@ impl Temporal {
             let handle = self.handle(&id);
             handle.describe(WorkflowDescribeOptions::default()).await.ok().map(|described| (id, described))
         });
-        let mut activities = Activities::default();
+        let (mut activities, payloads) = (Activities::default(), Payloads::of(&self.client));
         for (id, workflow) in futures_util::future::join_all(described).await.into_iter().flatten() {
             for pending in &workflow.raw().pending_activities {
-                activities.add(&id, pending);
+                activities.add(&payloads, &id, pending).await;
             }
         }
         activities

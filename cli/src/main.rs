@@ -13,6 +13,8 @@ mod dry_run;
 mod embedding;
 mod error;
 mod errors;
+mod events;
+mod invocation;
 mod output;
 mod preflight;
 mod report;
@@ -58,6 +60,7 @@ async fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         }
         Command::Cancel { run } => control::cancel(run, profile, format).await,
         Command::Errors { run } => errors::run(run, profile, format).await,
+        Command::Events { run, follow, save } => events::run(run, *follow, *save, profile, format).await,
         Command::Retry { run, watch } => retry::run(run, *watch, profile, format).await,
         Command::Verify { output, sample } => verify::run(output, *sample, format).await,
         Command::Search(search) => search::run(search, format).await,

@@ -9,6 +9,7 @@ use wikitok_workflows::contract::{Configuration, Embedding, Run};
 use crate::arguments::StartArguments;
 use crate::configuration;
 use crate::error::Hinted;
+use crate::invocation;
 
 /// A run that was found, and whose output is not another's.
 pub(crate) struct Sought {
@@ -24,6 +25,8 @@ pub(crate) struct Planned {
     pub(crate) id: String,
     pub(crate) snapshot: Snapshot,
     pub(crate) output: Location,
+    /// The command that starts it from anywhere.
+    pub(crate) command: Vec<String>,
 }
 
 /// Finds the snapshot, opens the output, and shows that neither stands in the way of the run.
@@ -36,7 +39,8 @@ pub(crate) async fn check(arguments: &StartArguments) -> anyhow::Result<Planned>
     let (run, id) =
         configuration::run(arguments, configuration, &snapshot, source.uri(), mirror.as_ref(), output.uri());
     check_owner(&output, &run).await?;
-    Ok(Planned { run, id, snapshot, output })
+    let command = invocation::of_this_process(&run, arguments.embedding.model.as_deref());
+    Ok(Planned { run, id, snapshot, output, command })
 }
 
 /// The model that is asked for, read off the main threads: its weights are digested.

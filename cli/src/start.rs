@@ -63,7 +63,7 @@ async fn start(temporal: &Temporal, planned: &Planned) -> anyhow::Result<&'stati
     temporal.register_search_attributes().await;
     let ended = ended_well(temporal, &planned.id).await;
     let done = ended && is_published(planned).await?;
-    temporal.start(&planned.run, &planned.id, ended && !done).await?;
+    temporal.start(&planned.run, &planned.command, &planned.id, ended && !done).await?;
     output::remark(&format!("run {}\nWeb UI {}", planned.id, temporal.link(&planned.id)));
     Ok(if done { "done" } else { "started" })
 }

@@ -23,6 +23,7 @@ pub(crate) async fn prepare(
         cpu_slots: cores,
         embedder: model.options(cores),
         grace: GRACE,
+        deployment: None,
     };
     Ok(Workers::prepare(&connector.connect_worker().await?, &config).await?)
 }

@@ -13,7 +13,7 @@ fn help_teaches() {
     insta::with_settings!({ snapshot_path => "snapshots", prepend_module_to_snapshot => false }, {
         insta::assert_snapshot!("help", help(&[]));
         for command in [
-            "start", "watch", "status", "list", "pause", "resume", "scale", "errors", "retry", "cancel", "verify",
+            "start", "watch", "status", "list", "pause", "resume", "scale", "errors", "events", "retry", "cancel", "verify",
             "search", "doctor", "dev",
         ] {
             let text = help(&[command]);

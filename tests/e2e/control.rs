@@ -6,7 +6,8 @@ use std::process::Command;
 use serde_json::Value;
 
 use crate::harness::{
-    Ended, assert_same, assert_verified, cli, data, files, home, json, require_server, run, wait_until,
+    Ended, assert_same, assert_verified, cli, data, data_files, files, home, json, require_server, run,
+    wait_until,
 };
 use crate::kill::committed;
 use crate::processes::{Server, Worker, free_port};
@@ -33,7 +34,7 @@ fn start_cut(address: &str, output: &Path, range_bytes: &str, more: &[&str]) -> 
 }
 
 /// A plain `temporal` command about a workflow.
-fn temporal(address: &str, arguments: &[&str]) -> (bool, String) {
+pub(crate) fn temporal(address: &str, arguments: &[&str]) -> (bool, String) {
     let output = Command::new(home().join("bin/temporal"))
         .args(arguments)
         .args(["--address", address])
@@ -249,13 +250,13 @@ fn shards_with_bad_records_are_run_again_and_counted_once() {
     assert_eq!((&bad["reason"], &bad["records"]), (&"invalid_json".into(), &1.into()));
     assert_eq!(bad["example"]["shard"], "oddwiki_content-20260101-00001");
 
-    let before = files(&output);
+    let before = data_files(&output);
     let again = json(&mut cli(["retry", id, "--watch"]));
     assert_eq!((again.code, &again.json["quarantined"]), (1, &1.into()), "{:#} {}", again.json, again.stderr);
     for total in ["articles", "tokens", "shards", "shards_done", "filtered"] {
         assert_eq!(again.json[total], ended.json[total], "{total}");
     }
-    assert_eq!(files(&output), before);
+    assert_eq!(data_files(&output), before);
 }
 
 #[test]

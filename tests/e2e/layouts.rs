@@ -1,6 +1,8 @@
 //! Both layouts end to end, with exact counts.
 
-use crate::harness::{assert_same, assert_verified, cli, data, files, json, manifest, run, shared};
+use crate::harness::{
+    assert_same, assert_verified, cli, data, data_files, files, json, manifest, run, shared,
+};
 
 /// `tests/data/sample/COUNTS.json`, for enwiki.
 const ARTICLES: u64 = 53;
@@ -142,12 +144,12 @@ fn a_finished_run_is_not_believed_when_its_output_or_source_is_another() {
     let (source, output) = (scratch.path().join("dump"), scratch.path().join("out"));
     copy(&data("sample"), &source);
     let first = run("enwiki-20260920", &source, &output, &["--no-embed"]);
-    let before = files(&output);
+    let before = data_files(&output);
 
     std::fs::remove_dir_all(output.join("tokens")).unwrap();
     let again = run("enwiki-20260920", &source, &output, &["--no-embed"]);
     assert_eq!((again.code, &again.json["run_id"]), (0, &first.json["run_id"]), "{:#}", again.json);
-    assert!(files(&output) == before, "the output is what it was");
+    assert!(data_files(&output) == before, "the output is what it was");
 
     // A part of the right size that is not the right part.
     let part = output.join(before.keys().find(|key| key.starts_with("tokens")).unwrap());
@@ -156,7 +158,7 @@ fn a_finished_run_is_not_believed_when_its_output_or_source_is_another() {
     std::fs::write(&part, damaged).unwrap();
     std::fs::remove_file(output.join("_SUCCESS")).unwrap();
     assert_eq!(run("enwiki-20260920", &source, &output, &["--no-embed"]).code, 0);
-    assert!(files(&output) == before, "the output is what it was");
+    assert!(data_files(&output) == before, "the output is what it was");
 
     let directory = source.join("other/cirrus_search_index/20260920/index_name=enwiki_content");
     let shard = |n: u32| directory.join(format!("enwiki_content-20260920-0000{n}.json.bz2"));
@@ -217,7 +219,7 @@ fn a_damaged_checkpoint_is_made_again() {
     let output = scratch.path().join("output");
     let more = ["--no-embed", "--range-bytes", "60000"];
     assert_eq!(run("enwiki-20240408", &data("sample"), &output, &more).code, 0);
-    let whole = files(&output);
+    let whole = data_files(&output);
     let shard = std::fs::read_dir(output.join("checkpoints")).unwrap().next().unwrap().unwrap().path();
     let checkpoint = shard.join("part-00002.bin");
     let bytes = std::fs::read(&checkpoint).unwrap();
@@ -227,6 +229,6 @@ fn a_damaged_checkpoint_is_made_again() {
         std::fs::write(&checkpoint, damaged).unwrap();
         std::fs::remove_file(output.join("_SUCCESS")).unwrap();
         assert_eq!(run("enwiki-20240408", &data("sample"), &output, &more).code, 0);
-        assert!(files(&output) == whole);
+        assert!(data_files(&output) == whole);
     }
 }

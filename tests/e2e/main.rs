@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 #![allow(clippy::print_stderr, reason = "what a test says is read when it fails")]
 
+mod chaos;
 mod commands;
 mod control;
 mod edge;
@@ -18,4 +19,9 @@ mod mistakes;
 mod options;
 mod processes;
 mod readers;
+mod record;
+mod reset;
+mod safety;
+mod scene;
 mod sources;
+mod versions;

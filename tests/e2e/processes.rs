@@ -1,7 +1,7 @@
 //! Processes that a test has for itself: a Temporal server with its database in a file, and workers.
 
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 
 use rustix::process::{Pid, Signal, kill_process};
 pub(crate) use wikitok_tests::free_port;
@@ -54,6 +54,20 @@ impl Server {
     pub(crate) fn address(&self) -> String {
         format!("127.0.0.1:{}", self.port)
     }
+
+    pub(crate) fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Stops it in the middle of whatever it does.
+    pub(crate) fn freeze(&self) {
+        signal(&self.child, Signal::STOP);
+    }
+
+    /// Lets it go on.
+    pub(crate) fn thaw(&self) {
+        signal(&self.child, Signal::CONT);
+    }
 }
 
 impl Drop for Server {
@@ -73,16 +87,57 @@ impl Worker {
     }
 
     pub(crate) fn serving(address: &str, queues: &[&str]) -> Self {
+        Self::with(address, queues, &[])
+    }
+
+    /// One in a changed environment.
+    pub(crate) fn with(address: &str, queues: &[&str], environment: &[(&str, &str)]) -> Self {
+        Self::logging(address, queues, environment, Stdio::null())
+    }
+
+    /// The same with its log somewhere.
+    pub(crate) fn logging(
+        address: &str,
+        queues: &[&str],
+        environment: &[(&str, &str)],
+        log: impl Into<Stdio>,
+    ) -> Self {
         let child = Command::new(program("wikitok-worker"))
             .args(["--slots", "2"])
             .args(queues.iter().flat_map(|queue| ["--queue", queue]))
             .env("TEMPORAL_ADDRESS", address)
             .env("WIKITOK_HOME", home())
+            .envs(environment.iter().copied())
             .stdout(Stdio::null())
-            .stderr(Stdio::null())
+            .stderr(log)
             .spawn()
             .unwrap();
         Self(child)
+    }
+
+    /// How Temporal knows it.
+    pub(crate) fn pid(&self) -> u32 {
+        self.0.id()
+    }
+
+    /// Stops it in the middle of whatever it does.
+    pub(crate) fn freeze(&self) {
+        signal(&self.0, Signal::STOP);
+    }
+
+    /// Lets it go on.
+    pub(crate) fn thaw(&self) {
+        signal(&self.0, Signal::CONT);
+    }
+
+    /// Asks it to end, as Kubernetes does.
+    pub(crate) fn ask_to_end(&self) {
+        signal(&self.0, Signal::TERM);
+    }
+
+    /// How it has ended, if it has.
+    pub(crate) fn ended(&mut self) -> Option<ExitStatus> {
+        self.0.try_wait().unwrap()
     }
 
     /// The most memory that was resident so far, in MB.
@@ -93,8 +148,7 @@ impl Worker {
     }
 
     pub(crate) fn terminate(mut self) -> i32 {
-        let pid = Pid::from_raw(self.0.id() as i32).unwrap();
-        kill_process(pid, Signal::TERM).unwrap();
+        self.ask_to_end();
         let code = self.0.wait().unwrap().code().unwrap_or(-1);
         std::mem::forget(self);
         code
@@ -106,4 +160,8 @@ impl Drop for Worker {
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
+}
+
+pub(crate) fn signal(child: &Child, signal: Signal) {
+    kill_process(Pid::from_raw(child.id() as i32).unwrap(), signal).unwrap();
 }

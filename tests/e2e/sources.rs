@@ -220,7 +220,7 @@ fn snapshots_are_listed_alike_wherever_they_lie() {
 }
 
 /// Copies a prefix of a bucket into a directory, with our own library: it has been tested by itself.
-fn download(s3: &S3Server, uri: &str, directory: &Path) {
+pub(crate) fn download(s3: &S3Server, uri: &str, directory: &Path) {
     let access = wikitok_store::Access::new(s3.environment());
     let location = wikitok_store::Location::open_with(uri, access).unwrap();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();

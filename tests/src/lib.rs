@@ -1,9 +1,11 @@
-//! Servers that the tests of several crates stand up: one like the public dump server, and one of S3.
+//! Servers that the tests of several crates stand up: one like the public dump server, one of S3, and a proxy that
+//! breaks connections to any.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 #![allow(clippy::missing_panics_doc, reason = "a test that cannot go on fails")]
 
 mod dump_server;
 mod port;
+mod proxy;
 mod s3_server;
 
 use std::path::PathBuf;
@@ -11,6 +13,7 @@ use std::time::{Duration, Instant};
 
 pub use dump_server::{DumpServer, Fault, Seen};
 pub use port::free_port;
+pub use proxy::Proxy;
 pub use s3_server::S3Server;
 
 /// What `tools/fetch` fetched.

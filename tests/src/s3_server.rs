@@ -75,13 +75,23 @@ impl S3Server {
         self.child.try_wait().unwrap().is_some()
     }
 
+    /// Where it listens.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
     /// The environment variables with which programs reach it.
     pub fn environment(&self) -> Vec<(String, String)> {
+        self.environment_by(self.port)
+    }
+
+    /// The same by way of another port.
+    pub fn environment_by(&self, port: u16) -> Vec<(String, String)> {
         [
             ("AWS_ACCESS_KEY_ID", KEY),
             ("AWS_SECRET_ACCESS_KEY", SECRET),
             ("AWS_REGION", "us-east-1"),
-            ("AWS_ENDPOINT_URL", &format!("http://127.0.0.1:{}", self.port)),
+            ("AWS_ENDPOINT_URL", &format!("http://127.0.0.1:{port}")),
             ("AWS_ALLOW_HTTP", "true"),
         ]
         .map(|(name, value)| (name.to_owned(), value.to_owned()))

@@ -7,6 +7,8 @@ use temporalio_client::errors::{ClientConnectError, ClientNewError};
 use temporalio_client::tonic::Code;
 use temporalio_client::{Client, ClientOptions, Connection, ConnectionOptions, RetryOptions, Url};
 
+use crate::encryption::{Encryption, EncryptionError};
+
 /// A result is offered to the server for this long. The SDK's own 10 seconds would drop a finished part when
 /// the server restarts, and have it done again.
 const OFFER_RESULTS_FOR: Duration = Duration::from_mins(10);
@@ -17,6 +19,7 @@ const TRY_AGAIN_EVERY: Duration = Duration::from_millis(100);
 pub struct Connector {
     connection: ConnectionOptions,
     client: ClientOptions,
+    encrypted: bool,
 }
 
 /// Temporal could not be reached.
@@ -34,6 +37,9 @@ pub enum ConnectError {
         /// Why, as the layer below all others says it.
         why: String,
     },
+    /// The key for what Temporal stores cannot be used.
+    #[error(transparent)]
+    Encryption(#[from] EncryptionError),
     /// The client refused its options.
     #[error("cannot make a Temporal client")]
     Client(#[from] ClientNewError),
@@ -46,6 +52,9 @@ impl ConnectError {
             Self::Configuration(_) => "check TEMPORAL_PROFILE, TEMPORAL_CONFIG_FILE and the file they name",
             Self::Unreachable { .. } => {
                 "start one with `wikitok-cli dev`, set TEMPORAL_ADDRESS, or let `start --local` bring its own"
+            }
+            Self::Encryption(_) => {
+                "make a key with `openssl rand -hex 32`; workers and commands need the same"
             }
             Self::Client(_) => return None,
         };
@@ -60,7 +69,7 @@ impl Connector {
         let options = LoadClientConfigProfileOptions::builder().maybe_config_file_profile(profile).build();
         let (connection, client) =
             ClientOptions::load_from_config(options).map_err(|error| configuration(&error))?;
-        Ok(Self { connection, client })
+        Self::new(connection, client)
     }
 
     /// The same, but at the address of a server of our own, whatever the environment says.
@@ -68,7 +77,22 @@ impl Connector {
         let target: Url =
             address.parse().map_err(|error| ConnectError::Configuration(format!("`{address}`: {error}")))?;
         let connection = ConnectionOptions::new(target).build();
-        Ok(Self { connection, client: ClientOptions::new("default").build() })
+        Self::new(connection, ClientOptions::new("default").build())
+    }
+
+    /// With a codec, where the environment names a key.
+    fn new(connection: ConnectionOptions, mut client: ClientOptions) -> Result<Self, ConnectError> {
+        let encryption = Encryption::from_environment()?;
+        let encrypted = encryption.is_some();
+        if let Some(encryption) = encryption {
+            client.data_converter = encryption.data_converter();
+        }
+        Ok(Self { connection, client, encrypted })
+    }
+
+    /// Whether what Temporal stores is encrypted.
+    pub fn is_encrypted(&self) -> bool {
+        self.encrypted
     }
 
     /// The address, for messages.

@@ -21,5 +21,16 @@ pub const DEVICE: &str = "WIKITOK_DEVICE";
 pub const CONTACT: &str = "WIKITOK_CONTACT";
 /// What is logged to stderr, as a `tracing` filter, e.g. `info` or `wikitok=debug`.
 pub const LOG: &str = "WIKITOK_LOG";
+/// The key with which everything that Temporal stores of a run is encrypted, but ids: 64 hexadecimal digits. Every
+/// worker and command needs the same. A file is better: [`ENCRYPTION_KEY_FILE`].
+pub const ENCRYPTION_KEY: &str = "WIKITOK_ENCRYPTION_KEY";
+/// The file that holds that key.
+pub const ENCRYPTION_KEY_FILE: &str = "WIKITOK_ENCRYPTION_KEY_FILE";
+/// The name of the deployment that a worker is of, as Temporal's worker controller sets it.
+pub const DEPLOYMENT_NAME: &str = "TEMPORAL_DEPLOYMENT_NAME";
+/// The version of the deployment that a worker is of, as Temporal's worker controller sets it.
+pub const BUILD_ID: &str = "TEMPORAL_WORKER_BUILD_ID";
+/// What becomes of runs when a newer version of the workers is there: `pinned` or `auto-upgrade`.
+pub const VERSIONING: &str = "WIKITOK_VERSIONING";
 /// Address of the Temporal Web UI that links are made with. Default: that of the development server.
 pub const UI: &str = "WIKITOK_UI";

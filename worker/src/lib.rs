@@ -5,6 +5,8 @@
 //! `wikitok-activities`, the connection from Temporal's own configuration.
 
 mod connection;
+mod deployment;
+mod encryption;
 pub mod environment;
 pub mod home;
 mod queue;
@@ -12,6 +14,8 @@ mod run;
 pub mod telemetry;
 
 pub use connection::{ConnectError, Connector};
+pub use deployment::{Deployment, HalfADeployment, Versioning};
+pub use encryption::{Encryption, EncryptionError};
 pub use queue::Queue;
 pub use run::{RunError, WorkerConfig, Workers};
 

@@ -6,7 +6,10 @@ use std::time::Duration;
 use clap::Parser;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
-use wikitok_worker::{ConnectError, Connector, Queue, RunError, WorkerConfig, Workers, environment};
+use wikitok_worker::{
+    ConnectError, Connector, Deployment, HalfADeployment, Queue, RunError, Versioning, WorkerConfig, Workers,
+    environment,
+};
 
 /// Polls task queues and does what they ask: one Deployment for each queue on a cluster.
 ///
@@ -49,6 +52,16 @@ struct Arguments {
     /// Seconds that work in progress may take to finish after SIGTERM.
     #[arg(long, default_value_t = 20)]
     grace: u64,
+    /// The deployment that this worker is a version of, for Temporal's Worker Versioning; set by its worker controller.
+    #[arg(long, env = environment::DEPLOYMENT_NAME, hide_env_values = true)]
+    deployment_name: Option<String>,
+    /// Which version it is.
+    #[arg(long, env = environment::BUILD_ID, hide_env_values = true)]
+    build_id: Option<String>,
+    /// What becomes of runs when a newer version is there: `pinned` ones end on theirs, `auto-upgrade` ones go on
+    /// under the newer.
+    #[arg(long, env = environment::VERSIONING, hide_env_values = true, default_value = "pinned")]
+    versioning: Versioning,
     /// Logs as JSON lines.
     #[arg(long)]
     log_json: bool,
@@ -73,11 +86,12 @@ async fn main() -> ExitCode {
 async fn serve(arguments: &Arguments) -> anyhow::Result<()> {
     let connector = Connector::from_environment(arguments.profile.clone())?;
     let stop = stop_on_signals()?;
+    let config = config(arguments)?;
     let client = tokio::select! {
         client = connect(&connector) => client,
         () = stop.cancelled() => return Ok(()),
     };
-    let workers = Workers::prepare(&client, &config(arguments)).await?;
+    let workers = Workers::prepare(&client, &config).await?;
     for queue in &arguments.queues {
         tracing::info!(queue = queue.task_queue(), "polling");
     }
@@ -85,9 +99,11 @@ async fn serve(arguments: &Arguments) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn config(arguments: &Arguments) -> WorkerConfig {
+fn config(arguments: &Arguments) -> Result<WorkerConfig, HalfADeployment> {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    WorkerConfig {
+    let names = (arguments.deployment_name.clone(), arguments.build_id.clone());
+    let deployment = Deployment::new(names.0, names.1, arguments.versioning)?;
+    Ok(WorkerConfig {
         queues: arguments.queues.iter().copied().collect(),
         cpu_slots: arguments.slots.map_or(cores, usize::from),
         #[cfg(feature = "gpu")]
@@ -99,7 +115,8 @@ fn config(arguments: &Arguments) -> WorkerConfig {
             threads: arguments.threads.unwrap_or(cores),
         },
         grace: Duration::from_secs(arguments.grace),
-    }
+        deployment,
+    })
 }
 
 /// Waits for a server that is not there yet: on a cluster, the order in which things start is not ours.

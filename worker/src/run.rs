@@ -10,9 +10,11 @@ use temporalio_sdk::runtime::worker_tuner::{FixedSizeSlotSupplier, TunerHolder};
 use temporalio_sdk::{Runtime, Worker, WorkerOptions};
 use tokio_util::sync::CancellationToken;
 use wikitok_activities::queues::{QueueActivities, WORKER_BEATS_EVERY};
+use wikitok_activities::record::RecordActivities;
 use wikitok_workflows::{DumpWorkflow, ShardWorkflow};
 
 use crate::Queue;
+use crate::deployment::Deployment;
 
 /// Heartbeats are sent no rarer than this, so that a cancellation arrives within seconds.
 const HEARTBEAT_EVERY: Duration = Duration::from_secs(2);
@@ -33,6 +35,8 @@ pub struct WorkerConfig {
     pub embedder: wikitok_embed::EmbedderOptions,
     /// After a request to stop, activities may finish for this long before they are handed back.
     pub grace: Duration,
+    /// Which version it is of; none for one without.
+    pub deployment: Option<Deployment>,
 }
 
 /// A worker could not start, or could not go on.
@@ -108,7 +112,8 @@ async fn options(
 ) -> Result<WorkerOptions, RunError> {
     let builder = WorkerOptions::new(queue.task_queue())
         .graceful_shutdown_period(config.grace)
-        .max_heartbeat_throttle_interval(HEARTBEAT_EVERY);
+        .max_heartbeat_throttle_interval(HEARTBEAT_EVERY)
+        .maybe_deployment_options(config.deployment.as_ref().map(Deployment::options));
     match queue {
         Queue::Workflow => Ok(builder
             .register_workflow::<DumpWorkflow>()
@@ -116,6 +121,7 @@ async fn options(
             .register_workflow::<ShardWorkflow>()
             .map_err(sdk)?
             .register_activities(QueueActivities::new(stopping.clone()))
+            .register_activities(RecordActivities)
             .build()),
         #[cfg(feature = "cpu")]
         Queue::Cpu => {

@@ -7,9 +7,9 @@ use temporalio_macros::activity_definitions;
 use temporalio_sdk::activities::ActivityError;
 
 use crate::contract::{
-    CheckCopyInput, EmbedPartInput, EmbeddedPart, MirrorShardInput, PlanShardInput, PlanSnapshotInput,
-    PublishRunInput, SealShardInput, Shard, ShardPlan, SnapshotPlan, TokenizePartInput, TokenizedPart,
-    WatchQueuesInput, WatchedQueues,
+    CheckCopyInput, EmbedPartInput, EmbeddedPart, KeepRecordInput, MirrorShardInput, PlanShardInput,
+    PlanSnapshotInput, PublishRunInput, SealShardInput, Shard, ShardPlan, SnapshotPlan, TokenizePartInput,
+    TokenizedPart, WatchQueuesInput, WatchedQueues,
 };
 
 /// Activities of [`crate::names::CPU_QUEUE`].
@@ -82,6 +82,18 @@ pub struct Watch;
 impl Watch {
     #[activity(name = "watch_queues")]
     pub fn watch_queues(_: WatchQueuesInput) -> Result<WatchedQueues, ActivityError> {
+        unimplemented!()
+    }
+}
+
+/// Activities of [`crate::names::WORKFLOW_QUEUE`] itself, since a run that ends waits for no other queue.
+#[derive(Debug)]
+pub struct Record;
+
+#[activity_definitions]
+impl Record {
+    #[activity(name = "keep_record")]
+    pub fn keep_record(_: KeepRecordInput) -> Result<(), ActivityError> {
         unimplemented!()
     }
 }

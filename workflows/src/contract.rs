@@ -190,6 +190,9 @@ pub struct DumpInput {
     /// Parts with records in quarantine are made again, though they are committed.
     #[serde(default)]
     pub remake_quarantined: bool,
+    /// The command that began the run, word by word, with every path in full; for its record.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub command: Vec<String>,
 }
 
 /// Where a run stands: the answer to the `progress` query of [`crate::DumpWorkflow`].
@@ -496,6 +499,21 @@ pub struct WatchQueuesInput {
 pub struct WatchedQueues {
     /// Those that have no worker now: other ones than before.
     pub without_worker: Vec<String>,
+}
+
+/// Input of the `keep_record` activity.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub struct KeepRecordInput {
+    /// The run.
+    pub run: Run,
+    /// How it ended.
+    pub progress: DumpProgress,
+    /// Why it failed, where it did.
+    #[serde(default)]
+    pub error: Option<String>,
+    /// The command that began it, word by word.
+    #[serde(default)]
+    pub command: Vec<String>,
 }
 
 /// Detail of a heartbeat: how far an activity is, shown by `temporal workflow describe` and the Web UI.

@@ -11,14 +11,17 @@ use temporalio_sdk::{
     ContinueAsNewOptions, SyncWorkflowContext, WorkflowContext, WorkflowContextView, WorkflowResult,
 };
 
-use crate::activities::Cpu;
+use crate::activities::{Cpu, Record};
 use crate::contract::{
-    DumpInput, DumpProgress, MOST_SHARDS_IN_FLIGHT, PublishRunInput, Run, Scale, ShardLeft, ShardProgress,
-    Status,
+    DumpInput, DumpProgress, KeepRecordInput, MOST_SHARDS_IN_FLIGHT, PublishRunInput, Run, Scale, ShardLeft,
+    ShardProgress, Status,
 };
 use crate::failure::Stop;
 use crate::shards::Shards;
 use crate::{names, options};
+
+/// Runs from before this patch did not ask for the activity.
+const KEEPS_RECORD: &str = "keeps-record";
 
 /// Plans a snapshot, runs a [`crate::ShardWorkflow`] for each of its shards, and publishes the result.
 ///
@@ -62,6 +65,7 @@ impl DumpWorkflow {
             let ended = now(context);
             context.state_mut(|s| s.progress.ended_ms = ended);
             set_status(context, status);
+            keep_record(context, &input, &outcome).await;
         }
         let progress = context.state(|s| s.progress.clone());
         match outcome {
@@ -162,6 +166,23 @@ async fn publish(context: &Context, run: &Run, progress: &DumpProgress) -> Resul
     let input =
         PublishRunInput { run: run.clone(), shards: progress.shards_done, counts: progress.counts.clone() };
     Ok(context.execute_activity(Cpu::publish_run, input, options).await?)
+}
+
+/// Has what happened written beside the output. A record that cannot be written is no reason to end otherwise: it
+/// is told from the history, and `wikitok-cli events --save` writes it later.
+async fn keep_record(context: &Context, input: &DumpInput, outcome: &Result<(), Stop>) {
+    if !context.patched(KEEPS_RECORD) {
+        return;
+    }
+    let error = match outcome {
+        Err(Stop::Failed { message, .. }) => Some(message.clone()),
+        _ => None,
+    };
+    let progress = context.state(|s| s.progress.clone());
+    let (run, command) = (input.run.clone(), input.command.clone());
+    let options = options::record(&run);
+    let input = KeepRecordInput { run, progress, error, command };
+    let _ = context.execute_activity(Record::keep_record, input, options).await;
 }
 
 /// Sets the status where it can be seen and searched for.

@@ -57,6 +57,25 @@ pub(crate) fn watch() -> ActivityOptions {
         .build()
 }
 
+/// Attempts at the record of a run: its end does not wait for long for a storage that is away.
+const ATTEMPTS_AT_RECORD: u32 = 5;
+
+/// The record is written after whatever ended the run, a cancellation included.
+pub(crate) fn record(run: &Run) -> ActivityOptions {
+    ActivityOptions::with_start_to_close_timeout(LONGEST_ACTIVITY)
+        .heartbeat_timeout(Duration::from_secs(u64::from(run.pace.heartbeat_seconds)))
+        .cancellation_token(WorkflowCancellationToken::new())
+        .retry_policy(
+            RetryPolicy::builder()
+                .initial_interval(FIRST_PAUSE)
+                .maximum_interval(LONGEST_PAUSE)
+                .maximum_attempts(ATTEMPTS_AT_RECORD)
+                .build(),
+        )
+        .summary("keep the record of the run".to_owned())
+        .build()
+}
+
 /// A child ends when the run does, or when `token` is cancelled.
 pub(crate) fn child(
     run_id: &str,

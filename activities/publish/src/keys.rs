@@ -11,6 +11,10 @@ pub const RUN: &str = "manifest.json";
 pub const OWNER: &str = "run.json";
 /// The empty object that says the output is whole.
 pub const SUCCESS: &str = "_SUCCESS";
+/// What happened in the run, one JSON object a line. Not part of what the manifests vouch for: it tells times.
+pub const EVENTS: &str = "events.jsonl";
+/// What the run was asked for and what came of it. Not part of what the manifests vouch for: it tells times.
+pub const JOB_SUMMARY: &str = "job_summary.json";
 
 /// Folders that hold one folder for each shard.
 pub(crate) const FOLDERS: [&str; 5] = ["texts", "tokens", "vectors", "quarantine", "manifests"];

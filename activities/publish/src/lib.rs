@@ -13,6 +13,8 @@
 //! _SUCCESS                                   empty; written last
 //! ```
 //!
+//! Beside these lie `events.jsonl` and `job_summary.json`, which tell times and are written by others.
+//!
 //! Nothing here knows of workflows or clocks. Every byte follows from the input and the configuration: no
 //! times, hosts, attempts or paths are written, so that two runs can be compared with `diff -r`, and a
 //! part made twice is the same part. Data is written before the manifest that names it, so whatever dies

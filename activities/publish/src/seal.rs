@@ -158,11 +158,12 @@ async fn check_files(output: &Location, shard: &str, files: &[FileEntry]) -> Res
         let objects = output.list(&format!("{folder}/{shard}")).await?;
         stored.extend(objects.into_iter().map(|object| (object.key, object.bytes)));
     }
-    for file in files {
-        match stored.get(&file.key) {
+    for file in files.iter().filter(|file| stored.get(&file.key) != Some(&file.bytes)) {
+        // The listing may be out of date: what it does not show is asked after by name.
+        match output.head(&file.key).await? {
             None => return Err(PublishError::Missing { key: file.key.clone() }),
-            Some(&bytes) if bytes == file.bytes => {}
-            Some(bytes) => return Err(wrong_size(file, *bytes)),
+            Some(object) if object.bytes == file.bytes => {}
+            Some(object) => return Err(wrong_size(file, object.bytes)),
         }
     }
     Ok(())

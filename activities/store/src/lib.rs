@@ -11,6 +11,7 @@ mod bucket;
 mod content;
 mod directory;
 mod error;
+mod failpoints;
 mod local;
 mod location;
 mod objects;

@@ -11,6 +11,7 @@ use std::path::Path;
 use tempfile::NamedTempFile;
 
 use crate::Content;
+use crate::failpoints::{Point, reach};
 
 /// Where unfinished files lie, below the location's root.
 pub(crate) const STAGING: &str = "_staging";
@@ -22,7 +23,9 @@ pub(crate) fn put(root: &Path, key: &str, content: &Content) -> io::Result<()> {
     let target = root.join(key);
     let directory = target.parent().unwrap_or(root);
     fs::create_dir_all(directory)?;
-    stage(root, content)?.persist(&target).map_err(|error| error.error)?;
+    let staged = stage(root, content)?;
+    reach(Point::Staged, key)?;
+    staged.persist(&target).map_err(|error| error.error)?;
     File::open(directory)?.sync_all()
 }
 

@@ -14,6 +14,7 @@ use crate::access::Access;
 use crate::backend::{Backend, Failure, Grow};
 use crate::bucket::Bucket;
 use crate::directory::Directory;
+use crate::failpoints::{Point, hides, reach};
 use crate::uri::Place;
 use crate::web::Web;
 use crate::{Content, StoreError, web};
@@ -123,7 +124,12 @@ impl Location {
     /// Writes an object whole or not at all, replacing what is there.
     pub async fn put(&self, key: &str, content: impl Into<Content>) -> Result<(), StoreError> {
         let path = object_path(key)?;
-        self.backend.put(&path, content.into()).await.map_err(|failure| self.failed("write", key, failure))
+        let put = async {
+            reach(Point::Before, key)?;
+            self.backend.put(&path, content.into()).await?;
+            Ok::<(), Failure>(reach(Point::After, key)?)
+        };
+        put.await.map_err(|failure| self.failed("write", key, failure))
     }
 
     /// Every object below `prefix` (empty for all), sorted by key.
@@ -131,6 +137,7 @@ impl Location {
         let below = directory(prefix)?;
         let listing = self.backend.list(below.as_ref()).await;
         let mut found = listing.map_err(|failure| self.failed("list", prefix, failure))?;
+        found.retain(|object| !hides(&object.key));
         found.sort_by(|a, b| a.key.cmp(&b.key));
         Ok(found)
     }

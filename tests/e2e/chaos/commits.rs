@@ -1,0 +1,63 @@
+//! A worker dies before, within and after the writing of every kind of object: these are all the commit points.
+
+use crate::harness::wait_until;
+use crate::scene::{Dump, Scene, count, events};
+
+/// Where a worker dies, in the order in which a run comes by.
+const OF_TOKENS: [&str; 7] = [
+    "staged tokens/",
+    "after tokens/",
+    "after .tokens.json",
+    "before shard.json",
+    "after manifest.json",
+    "after _SUCCESS",
+    "after events.jsonl",
+];
+const OF_VECTORS: [&str; 3] = ["staged vectors/", "before .vectors.json", "after .vectors.json"];
+
+/// Runs a run in which one worker after another dies at its point.
+fn dies_at(dump: Dump, points: &[String]) {
+    let scene = Scene::new(dump);
+    let output = scene.path("stormy");
+    let running = scene.start(&output);
+    for point in points {
+        let mut worker = scene.worker(&[("WIKITOK_FAILPOINTS", &format!("die {point}"))]);
+        wait_until(&format!("a worker has died {point}"), || worker.ended().is_some());
+        assert_eq!(worker.ended().and_then(|status| status.code()), None, "{point}: by a signal");
+    }
+    let survivor = scene.worker(&[]);
+    let ended = running.end();
+    scene.assert_undisturbed(&ended, &output);
+    let events = events(&output);
+    assert!(count(&events, "part_retried") >= 1, "parts were begun again");
+    assert_eq!(count(&events, "part_failed"), 0);
+    assert_eq!(survivor.terminate(), 0);
+}
+
+fn owned(points: &[&str]) -> Vec<String> {
+    points.iter().map(|&point| point.to_owned()).collect()
+}
+
+#[test]
+fn a_worker_that_dies_at_a_commit_point_changes_no_byte() {
+    dies_at(Dump::Tokens, &owned(&OF_TOKENS));
+}
+
+#[test]
+fn a_worker_that_dies_at_a_commit_point_of_vectors_changes_no_byte() {
+    dies_at(Dump::Vectors, &owned(&OF_VECTORS));
+}
+
+/// Every kind of object that a run writes, in the order in which it comes by, with all three points of each.
+#[test]
+#[ignore = "takes minutes: `make chaos`"]
+fn a_worker_that_dies_at_any_commit_point_changes_no_byte() {
+    let all = |objects: &[&str]| -> Vec<String> {
+        let points = |object: &&str| ["before", "staged", "after"].map(|point| format!("{point} {object}"));
+        objects.iter().flat_map(points).collect()
+    };
+    let before = ["run.json", "tokens/", ".tokens.json"];
+    let after = ["shard.json", "manifest.json", "_SUCCESS", "events.jsonl", "job_summary.json"];
+    dies_at(Dump::Tokens, &all(&[&before[..], &after[..]].concat()));
+    dies_at(Dump::Vectors, &all(&[&before[..], &["vectors/", ".vectors.json"], &after[..]].concat()));
+}

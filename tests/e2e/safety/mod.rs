@@ -1,0 +1,6 @@
+//! What SECURITY.md promises.
+
+mod encryption;
+mod hostile;
+mod secrets;
+mod tls;

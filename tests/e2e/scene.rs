@@ -1,0 +1,176 @@
+//! A scene is a server of the test's own, and what an undisturbed run gives on it.
+
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::harness::{Ended, assert_same, assert_verified, cli, data, ended, manifest};
+use crate::processes::{Server, Worker, free_port};
+
+/// What a run is over.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Dump {
+    /// Three shards of many small parts, token ids alone.
+    Tokens,
+    /// One gzip file of one article, with its vector.
+    Vectors,
+}
+
+impl Dump {
+    fn arguments(self) -> &'static [&'static str] {
+        match self {
+            Self::Tokens => &["--dump", "enwiki-20260920", "--range-bytes", "30000", "--no-embed"],
+            Self::Vectors => &["--dump", "bgwiki-20240408"],
+        }
+    }
+
+    /// The queues that it needs.
+    pub(crate) fn queues(self) -> &'static [&'static str] {
+        match self {
+            Self::Tokens => &["workflow", "cpu"],
+            Self::Vectors => &["workflow", "cpu", "gpu"],
+        }
+    }
+}
+
+/// A server of the test's own, and what an undisturbed run gives on it.
+pub(crate) struct Scene {
+    pub(crate) dump: Dump,
+    pub(crate) server: Server,
+    pub(crate) calm: PathBuf,
+    pub(crate) scratch: TempDir,
+}
+
+impl Scene {
+    pub(crate) fn new(dump: Dump) -> Self {
+        let scratch = tempfile::tempdir().unwrap();
+        let server = Server::start(&scratch.path().join("temporal.db"), free_port());
+        let worker = Worker::serving(&server.address(), dump.queues());
+        let calm = scratch.path().join("calm");
+        let ended = ended(&start(&server.address(), dump, &calm, &[]).output().unwrap());
+        assert_eq!(ended.code, 0, "{:#} {}", ended.json, ended.stderr);
+        drop(worker);
+        Self { dump, server, calm, scratch }
+    }
+
+    /// A directory of the test's own.
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.scratch.path().join(name)
+    }
+
+    /// A worker for all queues, in a changed environment.
+    pub(crate) fn worker(&self, environment: &[(&str, &str)]) -> Worker {
+        Worker::with(&self.server.address(), self.dump.queues(), environment)
+    }
+
+    /// The run, which is to be disturbed, and is watched.
+    pub(crate) fn start(&self, output: &Path) -> Running {
+        Running::of(start(&self.server.address(), self.dump, output, &[]))
+    }
+
+    /// The same, with workers that are taken for dead only after long silence.
+    pub(crate) fn start_patiently(&self, output: &Path) -> Running {
+        Running::of(start(&self.server.address(), self.dump, output, &["--heartbeat-timeout", "20"]))
+    }
+
+    /// Shows that a run ended well and gave what an undisturbed one does.
+    pub(crate) fn assert_undisturbed(&self, ended: &Ended, output: &Path) {
+        assert_eq!(ended.code, 0, "{:#} {}", ended.json, ended.stderr);
+        let counts = &manifest(&self.calm, "manifest.json")["counts"];
+        for total in ["articles", "tokens", "vectors"] {
+            assert_eq!(ended.json[total], counts[total], "{total}");
+        }
+        assert_same(&self.calm, output);
+        assert_verified(output);
+    }
+}
+
+/// A command that goes on; ended with the test.
+pub(crate) struct Running(Child);
+
+impl Running {
+    /// Begins a command.
+    pub(crate) fn of(mut command: Command) -> Self {
+        Self(command.spawn().unwrap())
+    }
+
+    /// Waits for its end.
+    pub(crate) fn end(mut self) -> Ended {
+        let (stdout, stderr) = (self.0.stdout.take().unwrap(), self.0.stderr.take().unwrap());
+        let reading = std::thread::spawn(move || std::io::read_to_string(stderr).unwrap());
+        let json = std::io::read_to_string(stdout).unwrap();
+        let code = self.0.wait().unwrap().code().unwrap_or(-1);
+        let json = serde_json::from_str(&json).unwrap_or(Value::Null);
+        Ended { code, json, stderr: reading.join().unwrap() }
+    }
+
+    /// Whether it has ended.
+    pub(crate) fn has_ended(&mut self) -> bool {
+        self.0.try_wait().unwrap().is_some()
+    }
+
+    /// Kills it without a warning.
+    pub(crate) fn kill(mut self) {
+        self.0.kill().unwrap();
+        self.0.wait().unwrap();
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// The command of a run.
+pub(crate) fn start(address: &str, dump: Dump, output: &Path, more: &[&str]) -> Command {
+    let mut command = cli(["start", "--watch", "--format", "json"]);
+    if !more.contains(&"--heartbeat-timeout") {
+        command.args(["--heartbeat-timeout", "2"]);
+    }
+    command
+        .arg("--source")
+        .arg(data("sample"))
+        .args(dump.arguments())
+        .arg("--output")
+        .arg(output)
+        .args(more)
+        .env("TEMPORAL_ADDRESS", address)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    command
+}
+
+/// What the record of a run says: its events, one JSON object each.
+pub(crate) fn events(output: &Path) -> Vec<Value> {
+    let lines = std::fs::read_to_string(output.join("events.jsonl")).unwrap();
+    lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+/// How many events of a kind there are.
+pub(crate) fn count(events: &[Value], kind: &str) -> usize {
+    events.iter().filter(|event| event["event"] == kind).count()
+}
+
+/// A number that differs from run to run, so that things happen elsewhere each time. Printed, since a failure may
+/// depend on it.
+pub(crate) struct Random(u64);
+
+impl Random {
+    pub(crate) fn new() -> Self {
+        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+        let seed = u64::from(now.subsec_nanos());
+        eprintln!("seed {seed}");
+        Self(seed)
+    }
+
+    /// Any number below `bound`.
+    pub(crate) fn below(&mut self, bound: u64) -> u64 {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) % bound
+    }
+}
