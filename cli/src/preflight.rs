@@ -8,6 +8,7 @@ use wikitok_workflows::contract::{Configuration, Embedding, Run};
 
 use crate::arguments::StartArguments;
 use crate::configuration;
+use crate::embedding::EmbeddingArguments;
 use crate::error::Hinted;
 
 /// A run that was found, and whose output is not another's.
@@ -44,7 +45,8 @@ async fn embedding(arguments: &StartArguments) -> anyhow::Result<Option<Embeddin
     if arguments.no_embed {
         return Ok(None);
     }
-    let asked = arguments.embedding.clone();
+    let model = arguments.embedding.model.located().await?;
+    let asked = EmbeddingArguments { model, ..arguments.embedding.clone() };
     let embedding = tokio::task::spawn_blocking(move || asked.configuration()).await??;
     Ok(Some(embedding))
 }

@@ -7,10 +7,14 @@
 mod connection;
 pub mod environment;
 pub mod home;
+#[cfg(feature = "gpu")]
+mod model;
 mod queue;
 mod run;
 pub mod telemetry;
 
 pub use connection::{ConnectError, Connector};
+#[cfg(feature = "gpu")]
+pub use model::model_directory;
 pub use queue::Queue;
 pub use run::{RunError, WorkerConfig, Workers};

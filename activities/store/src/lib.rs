@@ -22,3 +22,4 @@ mod web;
 pub use access::Access;
 pub use error::{ErrorKind, StoreError};
 pub use location::{Entry, Growing, Location, ObjectInfo, is_public_server};
+pub use tls::install as install_tls;
