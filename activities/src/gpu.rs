@@ -3,17 +3,14 @@
 #![allow(missing_docs, reason = "the SDK's macros make items that cannot be documented")]
 
 use std::collections::BTreeMap;
-use std::ops::Range;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use temporalio_macros::activities;
 use temporalio_sdk::activities::{ActivityContext, ActivityError};
-use wikitok_embed::{
-    ALL_MINILM_L6_V2, Device, EmbedError, Embedder, EmbedderOptions, ModelIdentity, Passage, PassageOptions,
-};
+use wikitok_embed::{ALL_MINILM_L6_V2, Device, EmbedError, Embedder, EmbedderOptions, ModelIdentity};
 use wikitok_publish::{
-    EncodedPart, Format, PassageKey, PublishError, Text, TokensManifest, VectorCounts, VectorElement,
-    VectorPartOptions, VectorPartWriter, VectorsInput, VectorsManifest,
+    EncodedPart, Format, PublishError, TokensManifest, VectorCounts, VectorElement, VectorPartOptions,
+    VectorPartWriter, VectorsInput, VectorsManifest,
 };
 use wikitok_store::{ErrorKind, Location};
 use wikitok_workflows::contract::{EmbedPartInput, EmbeddedPart, Embedding, Run};
@@ -21,10 +18,11 @@ use wikitok_workflows::contract::{EmbedPartInput, EmbeddedPart, Embedding, Run};
 use crate::committed;
 use crate::failure::{Classified, failed, failure};
 use crate::pulse::{self, Pulse};
+use crate::windows;
 
 /// Embeds. Holds the model, which is loaded once.
 pub struct GpuActivities {
-    embedder: Arc<Mutex<Embedder>>,
+    embedder: Arc<Embedder>,
     identity: ModelIdentity,
     /// In which numbers the model is computed.
     precision: String,
@@ -33,7 +31,7 @@ pub struct GpuActivities {
 
 /// Embedding a part failed.
 #[derive(Debug, thiserror::Error)]
-enum PartError {
+pub(crate) enum PartError {
     #[error(transparent)]
     Embed(#[from] EmbedError),
     #[error(transparent)]
@@ -52,21 +50,21 @@ impl Classified for PartError {
 impl GpuActivities {
     /// Loads the model. Fails when it, the inference library or the device is not there.
     pub async fn load(options: EmbedderOptions) -> Result<Self, EmbedError> {
-        // Which of several like devices it was makes no difference to the vectors.
-        let device = match options.device {
-            Device::Cuda(_) => "cuda".to_owned(),
-            Device::Cpu => options.device.to_string(),
-        };
         let precision = options.precision.to_string();
         let loading = tokio::task::spawn_blocking(move || Embedder::load(&options)).await;
         let embedder = loading.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))?;
+        // Which of several like devices it was makes no difference to the vectors.
+        let device = match embedder.device() {
+            Device::Cuda(_) => "cuda".to_owned(),
+            device => device.to_string(),
+        };
         let versions = BTreeMap::from([
             ("wikitok".to_owned(), env!("CARGO_PKG_VERSION").to_owned()),
             ("onnxruntime".to_owned(), embedder.runtime_version()),
             ("device".to_owned(), device),
         ]);
         let identity = embedder.identity().clone();
-        Ok(Self { embedder: Arc::new(Mutex::new(embedder)), identity, precision, versions })
+        Ok(Self { embedder: Arc::new(embedder), identity, precision, versions })
     }
 }
 
@@ -155,11 +153,9 @@ impl GpuActivities {
         let work = move |pulse: &Arc<Pulse>| {
             let mut part = VectorPartWriter::new(options)?;
             if let Some(bytes) = bytes {
-                let mut embedder = embedder.lock().unwrap_or_else(PoisonError::into_inner);
-                embedder.set_batch_word_pieces(asked.batch_word_pieces.map(|budget| budget as usize));
-                let window = Window::new(&mut embedder, &asked, &mut part);
-                if !window.embed_part(pulse, bytes)? {
-                    return Ok(None);
+                match windows::embed(pulse, &embedder, &asked, bytes, &mut part) {
+                    Err(PartError::Embed(EmbedError::Cancelled)) => return Ok(None),
+                    outcome => outcome?,
                 }
             }
             Ok::<_, PartError>(Some(part.finish()?))
@@ -177,114 +173,6 @@ fn part_options(asked: &Embedding, dimensions: usize) -> Result<VectorPartOption
         }
     };
     Ok(VectorPartOptions { element, places: asked.passages.is_some(), ..VectorPartOptions::new(dimensions) })
-}
-
-/// Texts embedded together: enough for batches of like length, few enough to hold in memory.
-const TEXTS_AT_ONCE: usize = 2048;
-/// The same in bytes, for texts that are out of the ordinary.
-const BYTES_AT_ONCE: usize = 64 << 20;
-
-/// The texts that are embedded together: articles, or passages of them.
-struct Window<'a> {
-    embedder: &'a mut Embedder,
-    asked: &'a Embedding,
-    part: &'a mut VectorPartWriter,
-    waiting: Vec<Waiting>,
-    bytes: usize,
-    /// Texts that are done.
-    done: u64,
-}
-
-/// A text that waits for its vector.
-struct Waiting {
-    page_id: u64,
-    title: String,
-    passage: u32,
-    characters: Range<u32>,
-    /// What the model reads, prefix and all.
-    text: String,
-}
-
-impl<'a> Window<'a> {
-    fn new(embedder: &'a mut Embedder, asked: &'a Embedding, part: &'a mut VectorPartWriter) -> Self {
-        Self { embedder, asked, part, waiting: Vec::new(), bytes: 0, done: 0 }
-    }
-
-    /// Embeds all texts of a part in their order; false when it was asked to stop.
-    fn embed_part(mut self, pulse: &Pulse, tokens: bytes::Bytes) -> Result<bool, PartError> {
-        for (row, text) in wikitok_publish::read_texts(tokens)?.flat_map(one_by_one).enumerate() {
-            if !self.add(pulse, row, &text?)? {
-                return Ok(false);
-            }
-        }
-        self.flush(pulse)
-    }
-
-    /// Adds a text, whole or in passages.
-    fn add(&mut self, pulse: &Pulse, row: usize, text: &Text) -> Result<bool, PartError> {
-        let Some(cut) = self.asked.passages else {
-            return self.push(pulse, text, 0, 0..0, &text.text);
-        };
-        let options = PassageOptions { word_pieces: cut.word_pieces as usize, overlap: cut.overlap as usize };
-        let passages = self.embedder.passages(row, &text.text, &self.asked.passage_prefix, options)?;
-        for (number, passage) in passages.enumerate() {
-            let Passage { bytes, characters } = passage?;
-            let characters = characters.start as u32..characters.end as u32;
-            if !self.push(pulse, text, number as u32, characters, &text.text[bytes])? {
-                return Ok(false);
-            }
-        }
-        Ok(true)
-    }
-
-    fn push(
-        &mut self,
-        pulse: &Pulse,
-        of: &Text,
-        passage: u32,
-        characters: Range<u32>,
-        text: &str,
-    ) -> Result<bool, PartError> {
-        let text = format!("{}{text}", self.asked.passage_prefix);
-        self.bytes += text.len();
-        let title = of.title.clone();
-        self.waiting.push(Waiting { page_id: of.page_id, title, passage, characters, text });
-        let full = self.waiting.len() >= TEXTS_AT_ONCE || self.bytes >= BYTES_AT_ONCE;
-        if full { self.flush(pulse) } else { Ok(true) }
-    }
-
-    /// Embeds and writes what waits; false when it was asked to stop.
-    fn flush(&mut self, pulse: &Pulse) -> Result<bool, PartError> {
-        let texts: Vec<&str> = self.waiting.iter().map(|waiting| waiting.text.as_str()).collect();
-        let done = self.done;
-        let mut progress = |texts: usize| {
-            pulse.beat(done + texts as u64);
-            !pulse.stopped()
-        };
-        let vectors = match self.embedder.embed(&texts, &mut progress) {
-            Ok(vectors) => vectors,
-            Err(EmbedError::Cancelled) => return Ok(false),
-            Err(error) => return Err(error.into()),
-        };
-        for (waiting, vector) in self.waiting.iter().zip(vectors.outer_iter()) {
-            let Waiting { page_id, title, passage, characters, .. } = waiting;
-            let characters = characters.clone();
-            let key = PassageKey { page_id: *page_id, title, passage: *passage, characters };
-            self.part.push(&key, &vector.to_vec())?;
-        }
-        self.done += self.waiting.len() as u64;
-        self.waiting.clear();
-        self.bytes = 0;
-        Ok(true)
-    }
-}
-
-/// The texts of a batch, or why there are none.
-fn one_by_one(batch: Result<Vec<Text>, PublishError>) -> Vec<Result<Text, PublishError>> {
-    match batch {
-        Ok(texts) => texts.into_iter().map(Ok).collect(),
-        Err(error) => vec![Err(error)],
-    }
 }
 
 async fn tokens_of(output: &Location, input: &EmbedPartInput) -> Result<TokensManifest, ActivityError> {

@@ -20,7 +20,6 @@ mod digest;
 mod gpu;
 #[cfg(feature = "cpu")]
 mod mirror;
-#[cfg(feature = "cpu")]
 mod overlap;
 #[cfg(feature = "cpu")]
 pub mod plan;
@@ -32,6 +31,8 @@ pub mod record;
 mod seal;
 #[cfg(feature = "cpu")]
 mod tokenize;
+#[cfg(feature = "gpu")]
+mod windows;
 
 #[cfg(feature = "cpu")]
 pub use cpu::{CpuActivities, MirrorActivities};

@@ -312,7 +312,7 @@ pub(crate) struct SearchArguments {
     /// How many articles to show.
     #[arg(short, default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..))]
     pub(crate) k: u16,
-    /// The directory of the model that the output was made with [default: all-MiniLM-L6-v2].
+    /// The model that the output was made with, as `start` was given it [default: all-MiniLM-L6-v2].
     #[arg(long, env = environment::MODEL, hide_env_values = true)]
     pub(crate) model: Option<PathBuf>,
     /// What is written before the words, as models like E5 want it: `query: ` [default: what the model's own files

@@ -50,10 +50,15 @@ pub(crate) async fn run(
     if let Some(output) = &arguments.output {
         checks.push(Check::new("output", check_output(output).await));
     }
-    let options = arguments.model.options(1);
-    checks.push(Check::new("model", check_model(&options.model_directory)));
-    let inference = tokio::task::spawn_blocking(move || check_inference(&options)).await?;
-    checks.push(Check::new("inference", inference));
+    match arguments.model.located().await {
+        Ok(model) => {
+            let options = model.options(1);
+            checks.push(Check::new("model", check_model(&options.model_directory)));
+            let inference = tokio::task::spawn_blocking(move || check_inference(&options)).await?;
+            checks.push(Check::new("inference", inference));
+        }
+        Err(error) => checks.push(Check::new("model", Err(error))),
+    }
     checks.push(Check::new("development server", check_server_program()));
     output::show(format, &checks, |checks| checks.iter().map(line).collect())?;
     let whole = checks.iter().all(|check| check.ok);
@@ -115,8 +120,8 @@ fn check_model(directory: &Path) -> anyhow::Result<String> {
 }
 
 fn check_inference(options: &EmbedderOptions) -> anyhow::Result<String> {
-    Embedder::load(options)?;
-    Ok(format!("{} on `{}` in {}", options.runtime_library.display(), options.device, options.precision))
+    let device = Embedder::load(options)?.device();
+    Ok(format!("{} on `{device}` in {}", options.runtime_library.display(), options.precision))
 }
 
 fn check_server_program() -> anyhow::Result<String> {

@@ -91,7 +91,7 @@ async fn plan(arguments: &StartArguments, sought: &Sought) -> anyhow::Result<Pla
     let first = snapshot.shards.first().context("the snapshot has no shard")?;
     let object = Arc::new(LocationObject::new(source.clone(), first, Handle::current()));
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
-    let (asked, options) = (run.clone(), arguments.embedding.model.options(threads));
+    let (asked, options) = (run.clone(), arguments.embedding.model.located().await?.options(threads));
     let (compression, sample) = tokio::task::spawn_blocking(move || {
         let compression = wikitok_dump::sniff(&*object)?;
         let sample = Sample::take(object, compression, &asked, &options)?;
@@ -230,9 +230,9 @@ impl Sample {
 
 /// Seconds that a vector takes, with the model that is here.
 fn embed_seconds(texts: &[String], options: &EmbedderOptions) -> Result<f64, String> {
-    let mut embedder = Embedder::load(options).map_err(|error| error.to_string())?;
+    let embedder = Embedder::load(options).map_err(|error| error.to_string())?;
     let began = Instant::now();
-    embedder.embed(texts, &mut |_| true).map_err(|error| error.to_string())?;
+    embedder.embed(texts, None, &|_| true).map_err(|error| error.to_string())?;
     Ok(began.elapsed().as_secs_f64() / texts.len() as f64)
 }
 

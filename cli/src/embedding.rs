@@ -12,19 +12,30 @@ use crate::error::Hinted;
 /// The model, and what runs it: what a worker must be told, too.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct ModelArguments {
-    /// The model: a directory with a sentence-transformers model of the BERT family [default: all-MiniLM-L6-v2].
+    /// The model: a directory with a sentence-transformers model of the BERT family, or one on the Hugging Face hub by its
+    /// name, `organisation/name` or `organisation/name@revision` [default: all-MiniLM-L6-v2].
     #[arg(long, env = environment::MODEL, hide_env_values = true)]
     pub(crate) model: Option<PathBuf>,
     /// In which numbers the model is computed: `fp32`, equal to sentence-transformers; `fp16`, for GPUs; `int8`, for
     /// processors with AVX-512 VNNI.
     #[arg(long, env = environment::PRECISION, hide_env_values = true, default_value = "fp32")]
     pub(crate) precision: Precision,
-    /// What runs the model: `cpu`, `cuda` or `cuda:N`. For `start` only with --local.
+    /// What runs the model: `cpu`, `cuda`, `cuda:N`, or `auto`: the first GPU if it can be used, else the
+    /// processor. For `start` only with --local.
     #[arg(long, env = environment::DEVICE, hide_env_values = true, default_value = "cpu")]
     pub(crate) device: Device,
 }
 
 impl ModelArguments {
+    /// The same with the model's directory, once it is fetched if it is one of the hub.
+    pub(crate) async fn located(&self) -> anyhow::Result<Self> {
+        let model = match &self.model {
+            Some(asked) => Some(wikitok_worker::model_directory(Some(asked)).await?),
+            None => None,
+        };
+        Ok(Self { model, ..self.clone() })
+    }
+
     /// What loads the model.
     pub(crate) fn options(&self, threads: usize) -> EmbedderOptions {
         EmbedderOptions {

@@ -4,6 +4,7 @@ use std::io::Write;
 
 use wikitok_dump::DumpError;
 use wikitok_embed::EmbedError;
+use wikitok_hub::HubError;
 use wikitok_publish::PublishError;
 use wikitok_store::StoreError;
 use wikitok_worker::{ConnectError, RunError};
@@ -73,6 +74,9 @@ pub(crate) fn hint(error: &(dyn std::error::Error + 'static)) -> Option<String> 
         return error.hint();
     }
     if let Some(error) = error.downcast_ref::<EmbedError>() {
+        return error.hint();
+    }
+    if let Some(error) = error.downcast_ref::<HubError>() {
         return error.hint();
     }
     if let Some(RunError::Embedder(error)) = error.downcast_ref::<RunError>() {

@@ -7,7 +7,7 @@ use wikitok_workflows::contract::Run;
 
 /// The words of this process's command line, made to mean the same run from any directory and in any environment.
 ///
-/// `model` is the directory of the model, where one was named, by a flag or a variable.
+/// `model` is the directory of the model or its name on the hub, where one was given, by a flag or a variable.
 pub(crate) fn of_this_process(run: &Run, model: Option<&Path>) -> Vec<String> {
     complete(std::env::args().skip(1), run, model)
 }
@@ -44,8 +44,11 @@ fn complete(arguments: impl Iterator<Item = String>, run: &Run, model: Option<&P
     words
 }
 
-fn in_full(path: &Path) -> String {
-    std::path::absolute(path).unwrap_or_else(|_| path.to_owned()).display().to_string()
+fn in_full(model: &Path) -> String {
+    if !model.is_dir() {
+        return model.display().to_string();
+    }
+    std::path::absolute(model).unwrap_or_else(|_| model.to_owned()).display().to_string()
 }
 
 #[cfg(test)]

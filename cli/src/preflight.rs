@@ -8,6 +8,7 @@ use wikitok_workflows::contract::{Configuration, Embedding, Run};
 
 use crate::arguments::StartArguments;
 use crate::configuration;
+use crate::embedding::EmbeddingArguments;
 use crate::error::Hinted;
 use crate::invocation;
 
@@ -39,7 +40,7 @@ pub(crate) async fn check(arguments: &StartArguments) -> anyhow::Result<Planned>
     let (run, id) =
         configuration::run(arguments, configuration, &snapshot, source.uri(), mirror.as_ref(), output.uri());
     check_owner(&output, &run).await?;
-    let command = invocation::of_this_process(&run, arguments.embedding.model.as_deref());
+    let command = invocation::of_this_process(&run, arguments.embedding.model.model.as_deref());
     Ok(Planned { run, id, snapshot, output, command })
 }
 
@@ -48,7 +49,8 @@ async fn embedding(arguments: &StartArguments) -> anyhow::Result<Option<Embeddin
     if arguments.no_embed {
         return Ok(None);
     }
-    let asked = arguments.embedding.clone();
+    let model = arguments.embedding.model.located().await?;
+    let asked = EmbeddingArguments { model, ..arguments.embedding.clone() };
     let embedding = tokio::task::spawn_blocking(move || asked.configuration()).await??;
     Ok(Some(embedding))
 }

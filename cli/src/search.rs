@@ -44,7 +44,7 @@ pub(crate) async fn run(arguments: &SearchArguments, format: Format) -> anyhow::
     }
     let asked: Configuration = serde_json::from_value(owner.configuration.clone())
         .context("cannot read the output's configuration")?;
-    let query = arguments.query();
+    let query = arguments.query().await?;
     let query = tokio::task::spawn_blocking(move || query.embed(asked.embedding.as_ref())).await??;
     let hits = wikitok_publish::nearest(&location, &query, usize::from(arguments.k)).await?;
     let wiki = names::wiki(&owner.snapshot);
@@ -88,19 +88,19 @@ struct Query {
 }
 
 impl SearchArguments {
-    fn query(&self) -> Query {
-        Query {
+    async fn query(&self) -> anyhow::Result<Query> {
+        Ok(Query {
             words: self.words.clone(),
             prefix: self.query_prefix.clone(),
-            model_directory: self.model.clone().unwrap_or_else(home::model),
-        }
+            model_directory: wikitok_worker::model_directory(self.model.as_deref()).await?,
+        })
     }
 }
 
 impl Query {
     /// The vector of the words, by the model that the output was made with.
     fn embed(self, made_with: Option<&Embedding>) -> anyhow::Result<Vec<f32>> {
-        let mut embedder = Embedder::load(&EmbedderOptions {
+        let embedder = Embedder::load(&EmbedderOptions {
             model_directory: self.model_directory,
             runtime_library: home::onnxruntime(),
             device: Device::Cpu,
@@ -111,7 +111,7 @@ impl Query {
             check_model(embedder.identity(), made_with)?;
         }
         let prefix = self.prefix.unwrap_or_else(|| embedder.identity().prompts.query.clone());
-        let vectors = embedder.embed(&[prefix + &self.words], &mut |_| true)?;
+        let vectors = embedder.embed(&[prefix + &self.words], None, &|_| true)?;
         Ok(vectors.row(0).to_vec())
     }
 }

@@ -21,7 +21,7 @@ pub(crate) async fn prepare(
     let config = WorkerConfig {
         queues: queues.iter().copied().collect(),
         cpu_slots: cores,
-        embedder: model.options(cores),
+        embedder: model.located().await?.options(cores),
         grace: GRACE,
         deployment: None,
     };

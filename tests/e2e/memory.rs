@@ -15,6 +15,8 @@ const MEGABYTES: u64 = 600;
 /// What a worker that embeds may have resident.
 const EMBEDDER_MEGABYTES: u64 = 1500;
 const GIANT_BYTES: usize = 64 << 20;
+/// What a worker that embeds may have resident: the model, on two cores, among it.
+const EMBEDDING_MEGABYTES: u64 = 1500;
 
 /// An action and its document.
 fn record(page_id: u64, text: &str) -> String {
@@ -126,4 +128,35 @@ fn workers_stay_within_their_memory_when_texts_are_kept_for_vectors_alone() {
     let (peak, embedder) = peaks_of(&["--keep-text", "no"], true);
     assert!(peak < MEGABYTES, "the worker had {peak} MB resident");
     assert!(embedder.unwrap() < EMBEDDER_MEGABYTES, "the embedder had {embedder:?} MB resident");
+}
+
+/// A part of a few giants among many ordinary articles, whose texts are embedded whole.
+#[test]
+fn a_worker_that_embeds_stays_within_its_memory() {
+    const GIANTS: u64 = 6;
+    let scratch = tempfile::tempdir().unwrap();
+    let (source, output) = (scratch.path().join("source"), scratch.path().join("output"));
+    let index = source.join("cirrus_search_index/20260920/index_name=enwiki_content");
+    std::fs::create_dir_all(&index).unwrap();
+    let giant = prose(30 << 20);
+    let giants = (1..=GIANTS).map(|page_id| gzip(&record(page_id, &giant)));
+    let small = (GIANTS + 1..=GIANTS + 200)
+        .map(|page_id| record(page_id, "A page like any other."))
+        .collect::<String>();
+    let shard = giants.chain([gzip(&small)]).collect::<Vec<_>>().concat();
+    std::fs::write(index.join("enwiki_content-20260920-00000.json.bz2"), shard).unwrap();
+    std::fs::write(index.join("_SUCCESS"), "").unwrap();
+    let server = Server::start(&scratch.path().join("temporal.db"), free_port());
+    let _others = Worker::serving(&server.address(), &["workflow", "cpu"]);
+    let worker = Worker::serving(&server.address(), &["gpu"]);
+
+    let mut start = cli(["start", "--watch", "--heartbeat-timeout", "10", "--range-mb", "256"]);
+    start.args(["--dump", "enwiki-20260920", "--source"]).arg(&source).arg("--output").arg(&output);
+    let ended = run_json(start.env("TEMPORAL_ADDRESS", server.address()));
+
+    let peak = worker.peak_megabytes();
+    eprintln!("the worker had at most {peak} MB resident");
+    assert_eq!(ended.code, 0, "{:#} {}", ended.json, ended.stderr);
+    assert_eq!(ended.json["vectors"], GIANTS + 200);
+    assert!(peak < EMBEDDING_MEGABYTES, "the worker had {peak} MB resident");
 }

@@ -15,7 +15,7 @@ pub const ONNXRUNTIME: &str = "WIKITOK_ONNXRUNTIME";
 pub const TEMPORAL: &str = "WIKITOK_TEMPORAL";
 /// In which numbers the model is computed: `fp32`, `fp16` or `int8`.
 pub const PRECISION: &str = "WIKITOK_PRECISION";
-/// What runs the model: `cpu`, `cuda` or `cuda:N`.
+/// What runs the model: `cpu`, `cuda`, `cuda:N` or `auto`.
 pub const DEVICE: &str = "WIKITOK_DEVICE";
 /// An e-mail address or a URL at which the operators of a web server with dumps reach you.
 pub const CONTACT: &str = "WIKITOK_CONTACT";

@@ -9,6 +9,8 @@ mod deployment;
 mod encryption;
 pub mod environment;
 pub mod home;
+#[cfg(feature = "gpu")]
+mod model;
 mod queue;
 mod run;
 pub mod telemetry;
@@ -16,6 +18,8 @@ pub mod telemetry;
 pub use connection::{ConnectError, Connector};
 pub use deployment::{Deployment, HalfADeployment, Versioning};
 pub use encryption::{Encryption, EncryptionError};
+#[cfg(feature = "gpu")]
+pub use model::model_directory;
 pub use queue::Queue;
 pub use run::{RunError, WorkerConfig, Workers};
 

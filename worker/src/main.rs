@@ -7,8 +7,7 @@ use clap::Parser;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use wikitok_worker::{
-    ConnectError, Connector, Deployment, HalfADeployment, Queue, RunError, Versioning, WorkerConfig, Workers,
-    environment,
+    ConnectError, Connector, Deployment, Queue, RunError, Versioning, WorkerConfig, Workers, environment,
 };
 
 /// Polls task queues and does what they ask: one Deployment for each queue on a cluster.
@@ -30,11 +29,12 @@ struct Arguments {
     /// Parts tokenized at the same time by the `cpu` queue [default: one for each core].
     #[arg(long, value_parser = clap::value_parser!(u16).range(1..=1024))]
     slots: Option<u16>,
-    /// The directory of the model of the `gpu` queue [default: all-MiniLM-L6-v2].
+    /// The model of the `gpu` queue: a directory, or `organisation/name@revision` on the Hugging Face hub [default:
+    /// all-MiniLM-L6-v2].
     #[cfg(feature = "gpu")]
     #[arg(long, env = environment::MODEL, hide_env_values = true)]
     model: Option<std::path::PathBuf>,
-    /// What runs the model of the `gpu` queue: `cpu`, `cuda` or `cuda:N`.
+    /// What runs the model of the `gpu` queue: `cpu`, `cuda`, `cuda:N` or `auto`.
     #[cfg(feature = "gpu")]
     #[arg(long, env = environment::DEVICE, hide_env_values = true, default_value = "cpu")]
     device: wikitok_embed::Device,
@@ -86,7 +86,7 @@ async fn main() -> ExitCode {
 async fn serve(arguments: &Arguments) -> anyhow::Result<()> {
     let connector = Connector::from_environment(arguments.profile.clone())?;
     let stop = stop_on_signals()?;
-    let config = config(arguments)?;
+    let config = config(arguments).await?;
     let client = tokio::select! {
         client = connect(&connector) => client,
         () = stop.cancelled() => return Ok(()),
@@ -99,7 +99,8 @@ async fn serve(arguments: &Arguments) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn config(arguments: &Arguments) -> Result<WorkerConfig, HalfADeployment> {
+#[cfg_attr(not(feature = "gpu"), expect(clippy::unused_async, reason = "a model may have to be fetched"))]
+async fn config(arguments: &Arguments) -> anyhow::Result<WorkerConfig> {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let names = (arguments.deployment_name.clone(), arguments.build_id.clone());
     let deployment = Deployment::new(names.0, names.1, arguments.versioning)?;
@@ -108,7 +109,7 @@ fn config(arguments: &Arguments) -> Result<WorkerConfig, HalfADeployment> {
         cpu_slots: arguments.slots.map_or(cores, usize::from),
         #[cfg(feature = "gpu")]
         embedder: wikitok_embed::EmbedderOptions {
-            model_directory: arguments.model.clone().unwrap_or_else(wikitok_worker::home::model),
+            model_directory: model_directory(arguments).await?,
             runtime_library: wikitok_worker::home::onnxruntime(),
             device: arguments.device,
             precision: arguments.precision,
@@ -117,6 +118,15 @@ fn config(arguments: &Arguments) -> Result<WorkerConfig, HalfADeployment> {
         grace: Duration::from_secs(arguments.grace),
         deployment,
     })
+}
+
+/// A worker that serves no GPU queue needs no model.
+#[cfg(feature = "gpu")]
+async fn model_directory(arguments: &Arguments) -> Result<std::path::PathBuf, RunError> {
+    if !arguments.queues.contains(&Queue::Gpu) {
+        return Ok(wikitok_worker::home::model());
+    }
+    Ok(wikitok_worker::model_directory(arguments.model.as_deref()).await?)
 }
 
 /// Waits for a server that is not there yet: on a cluster, the order in which things start is not ours.
@@ -158,6 +168,8 @@ fn hint(error: &anyhow::Error) -> Option<String> {
     match error.downcast_ref::<RunError>()? {
         #[cfg(feature = "gpu")]
         RunError::Embedder(error) => error.hint(),
+        #[cfg(feature = "gpu")]
+        RunError::Model(error) => error.hint(),
         _ => None,
     }
 }

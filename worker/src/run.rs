@@ -47,6 +47,10 @@ pub enum RunError {
     #[cfg(feature = "gpu")]
     #[error("cannot serve the `gpu` queue")]
     Embedder(#[from] wikitok_embed::EmbedError),
+    /// The embedding model cannot be had.
+    #[cfg(feature = "gpu")]
+    #[error("cannot serve the `gpu` queue")]
+    Model(#[from] wikitok_hub::HubError),
     /// This build carries no code for the queue.
     #[error("this build cannot serve the `{queue}` queue")]
     NotInThisBuild {

@@ -44,10 +44,9 @@ fn main() {
 }
 
 fn measure(precision: Precision, texts: &[String]) -> (Array2<f32>, f64) {
-    let mut embedder =
-        Embedder::load(&EmbedderOptions { precision, threads: 1, ..common::options() }).unwrap();
+    let embedder = Embedder::load(&EmbedderOptions { precision, threads: 1, ..common::options() }).unwrap();
     let start = processor_seconds();
-    let vectors = common::embed(&mut embedder, texts);
+    let vectors = common::embed(&embedder, texts);
     (vectors, processor_seconds() - start)
 }
 

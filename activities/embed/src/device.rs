@@ -11,11 +11,13 @@ pub enum Device {
     Cpu,
     /// An NVIDIA GPU by its index: `cuda:1`; `cuda` is the first.
     Cuda(u32),
+    /// The first GPU if it can be used, else the processor: `auto`.
+    Auto,
 }
 
-/// A device name that is neither `cpu`, `cuda` nor `cuda:N`.
+/// A device name that is none of `cpu`, `cuda`, `cuda:N` and `auto`.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
-#[error("unknown device `{name}`: expected `cpu`, `cuda` or `cuda:N`")]
+#[error("unknown device `{name}`: expected `cpu`, `cuda`, `cuda:N` or `auto`")]
 pub struct ParseDeviceError {
     name: String,
 }
@@ -27,6 +29,7 @@ impl FromStr for Device {
         match name.split_once(':') {
             None if name == "cpu" => Some(Self::Cpu),
             None if name == "cuda" => Some(Self::Cuda(0)),
+            None if name == "auto" => Some(Self::Auto),
             Some(("cuda", index)) => index.parse().ok().map(Self::Cuda),
             _ => None,
         }
@@ -38,6 +41,7 @@ impl fmt::Display for Device {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Cpu => formatter.write_str("cpu"),
+            Self::Auto => formatter.write_str("auto"),
             Self::Cuda(index) => write!(formatter, "cuda:{index}"),
         }
     }
@@ -49,7 +53,7 @@ mod tests {
 
     #[test]
     fn names_are_read_as_they_are_written() {
-        for device in [Device::Cpu, Device::Cuda(0), Device::Cuda(7)] {
+        for device in [Device::Cpu, Device::Auto, Device::Cuda(0), Device::Cuda(7)] {
             assert_eq!(device.to_string().parse(), Ok(device));
         }
         assert_eq!("cuda".parse(), Ok(Device::Cuda(0)));

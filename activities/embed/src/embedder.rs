@@ -1,38 +1,35 @@
 //! The embedder: a loaded model, ready to turn texts into vectors.
 
-use std::collections::VecDeque;
-use std::error::Error;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
-use ndarray::{Array2, ArrayView1, ArrayViewMut1};
+use ndarray::Array2;
 
-use crate::batch::{self, Batch};
 use crate::device::Device;
 use crate::error::EmbedError;
 use crate::model::{ModelFiles, ModelIdentity};
-use crate::network::Network;
+use crate::network::{self, Network};
 use crate::operators;
 use crate::passages::{Passage, PassageOptions, Passages};
 use crate::precision::Precision;
 use crate::runtime::Runtime;
+use crate::share::Pool;
 use crate::word_pieces::WordPieces;
+use crate::work;
 
 /// Padded word pieces of a batch on the processor: two texts of full length. What a batch touches then
 /// stays in the caches: 1.3 to 1.9 times as fast as 8,192, see `benches/throughput.rs`.
 const CPU_BATCH_WORD_PIECES: usize = 512;
 
 /// Padded word pieces of a batch on a GPU, which wants many at a time. Not measured yet.
-const CUDA_BATCH_WORD_PIECES: usize = 8 << 10;
+const CUDA_BATCH_WORD_PIECES: usize = 32 << 10;
 
 /// `[CLS]` and `[SEP]`.
 const ADDED_PIECES: usize = 2;
 
 /// Passages of fewer word pieces than this say nothing.
 const LEAST_ROOM: usize = 8;
-
-/// Texts that are cut into word pieces between two calls of `progress`.
-const TEXTS_BETWEEN_CALLS: usize = 256;
 
 /// Where the model and ONNX Runtime lie, and what they run on.
 #[derive(Clone, Debug)]
@@ -45,77 +42,105 @@ pub struct EmbedderOptions {
     pub device: Device,
     /// In which numbers it is computed.
     pub precision: Precision,
-    /// Threads of the processor for one batch; 0 is one for each core.
+    /// Cores of the processor that may be used; 0 is all of them.
     pub threads: usize,
 }
 
-/// A loaded model.
+/// A loaded model. Many threads may embed with it at once: together they use the cores that it was given.
 pub struct Embedder {
     identity: ModelIdentity,
     runtime_version: String,
-    network: Network,
+    device: Device,
     word_pieces: Arc<WordPieces>,
+    /// What a thread must hold to compute on the processor.
+    pub(crate) cores: Pool<()>,
+    pub(crate) threads: usize,
+    /// The model, as often as it runs side by side.
+    pub(crate) networks: Pool<Network>,
+    pub(crate) side_by_side: usize,
     /// Padded word pieces of a batch that suit the device.
     suitable: usize,
-    /// Those that were asked for instead.
-    asked: Option<usize>,
     /// How many fit in memory, as far as is known.
-    fits: usize,
+    fits: AtomicUsize,
     /// For tests: batches of more padded word pieces fail as if memory ran out.
-    memory: usize,
+    pub(crate) memory: AtomicUsize,
 }
 
 impl Embedder {
     /// Loads the model, checks it, and runs it once.
     pub fn load(options: &EmbedderOptions) -> Result<Self, EmbedError> {
+        if options.device != Device::Auto {
+            return Self::load_on(options);
+        }
+        match Self::load_on(&EmbedderOptions { device: Device::Cuda(0), ..options.clone() }) {
+            Err(error @ (EmbedError::DeviceUnavailable { .. } | EmbedError::PrecisionUnavailable { .. })) => {
+                tracing::info!("`auto` is the processor: {error}");
+                Self::load_on(&EmbedderOptions { device: Device::Cpu, ..options.clone() })
+            }
+            loaded => loaded,
+        }
+    }
+
+    fn load_on(options: &EmbedderOptions) -> Result<Self, EmbedError> {
         check_precision(options)?;
         let files = ModelFiles::read(&options.model_directory)?;
         let word_pieces = WordPieces::read(&files)?;
         let runtime = Runtime::load(&options.runtime_library)?;
-        let builder = runtime.session_builder(options.device, options.threads)?;
-        let network = Network::load(&files, options, builder)?;
-        let mut embedder = Self {
+        let threads = match options.threads {
+            0 => std::thread::available_parallelism().map_or(1, usize::from),
+            threads => threads,
+        };
+        let networks = network::load(&files, &EmbedderOptions { threads, ..options.clone() }, &runtime)?;
+        let embedder = Self {
             identity: files.identity,
             runtime_version: runtime.version,
-            network,
+            device: options.device,
             word_pieces: Arc::new(word_pieces),
+            cores: Pool::new(vec![(); threads]),
+            threads,
+            side_by_side: networks.len(),
+            networks: Pool::new(networks),
             suitable: suitable_batch(options.device),
-            asked: None,
-            fits: usize::MAX,
-            memory: usize::MAX,
+            fits: AtomicUsize::new(usize::MAX),
+            memory: AtomicUsize::new(usize::MAX),
         };
         embedder.warm_up()?;
         Ok(embedder)
     }
 
-    /// Runs the largest batch, so that what it needs is allocated, or seen to be missing, before there is work.
-    fn warm_up(&mut self) -> Result<(), EmbedError> {
+    /// Runs the largest batch on every network, so that what they need is allocated, or seen to be missing, before
+    /// there is work.
+    fn warm_up(&self) -> Result<(), EmbedError> {
         let limit = self.identity.max_word_pieces;
-        let texts = vec!["a ".repeat(limit); (self.batch_word_pieces() / limit).max(1)];
-        self.embed(&texts, &mut |_| true).map(drop)
+        let texts = (self.batch_word_pieces(None) / limit).max(1) * self.side_by_side;
+        self.embed(&vec!["a ".repeat(limit); texts], None, &|_| true).map(drop)
     }
 
     /// Lets batches of more padded word pieces fail as if memory ran out, for tests.
     #[doc(hidden)]
-    pub fn set_memory(&mut self, word_pieces: usize) {
-        self.memory = word_pieces;
+    pub fn set_memory(&self, word_pieces: usize) {
+        self.memory.store(word_pieces, Ordering::Relaxed);
     }
 
-    /// The padded word pieces of a batch in use: fewer than at first once memory has run out.
-    pub fn batch_word_pieces(&self) -> usize {
-        self.asked.unwrap_or(self.suitable).min(self.fits)
+    /// The padded word pieces of a batch where so many are asked for, or else of those that suit the device. Fewer
+    /// once memory has run out.
+    pub fn batch_word_pieces(&self, asked: Option<usize>) -> usize {
+        asked.unwrap_or(self.suitable).min(self.fits.load(Ordering::Relaxed))
     }
 
-    /// Asks for batches of so many padded word pieces, or again for those that suit the device. A part of what
-    /// decides the last bits: vectors stay within 1e-6.
-    pub fn set_batch_word_pieces(&mut self, asked: Option<usize>) {
-        self.asked = asked;
+    /// So many padded word pieces did not fit in memory.
+    pub(crate) fn did_not_fit(&self, word_pieces: usize) {
+        self.fits.fetch_min(word_pieces / 2, Ordering::Relaxed);
     }
 
     /// Word pieces that the model reads of a text, `[CLS]` and `[SEP]` among them.
     pub fn count_word_pieces(&self, text: &str) -> Result<usize, EmbedError> {
-        let ids = self.word_pieces.ids(text);
-        Ok(ids.map_err(|source| EmbedError::WordPieces { row: 0, source })?.len())
+        Ok(self.ids(0, text)?.len())
+    }
+
+    /// The word pieces of the text, which is the one at `row`.
+    pub(crate) fn ids(&self, row: usize, text: &str) -> Result<Vec<u32>, EmbedError> {
+        self.word_pieces.ids(text).map_err(|source| EmbedError::WordPieces { row, source })
     }
 
     /// Cuts a text into passages, each of which with `prefix` before it the model reads whole.
@@ -155,6 +180,11 @@ impl Embedder {
         &self.identity
     }
 
+    /// What it runs on: never [`Device::Auto`].
+    pub fn device(&self) -> Device {
+        self.device
+    }
+
     /// The version of ONNX Runtime in use, such as `1.31.1`.
     pub fn runtime_version(&self) -> String {
         self.runtime_version.clone()
@@ -163,81 +193,18 @@ impl Embedder {
     /// Gives one vector for each text, in the order of the texts: a row each, of length one if the model
     /// is one that normalises.
     ///
-    /// A text without any word, such as the empty one, has a vector too. `progress` is called with the
-    /// number of texts done after each batch, and now and then before the first; when it returns false,
-    /// the work ends with [`EmbedError::Cancelled`].
-    pub fn embed<S: AsRef<str>>(
-        &mut self,
-        texts: &[S],
-        progress: &mut dyn FnMut(usize) -> bool,
-    ) -> Result<Array2<f32>, EmbedError> {
-        let word_pieces = self.cut_into_word_pieces(texts, progress)?;
-        let lengths: Vec<usize> = word_pieces.iter().map(Vec::len).collect();
-        let mut vectors = Array2::zeros((texts.len(), self.identity.dimensions));
-        let mut done = 0;
-        let mut batches = VecDeque::from(batch::cut(&lengths, self.batch_word_pieces()));
-        while let Some(batch) = batches.pop_front() {
-            match self.embed_batch(&batch, &word_pieces, &mut vectors) {
-                Err(error) if batch.rows.len() > 1 && error.is_out_of_memory() => {
-                    let [first, second] = self.halve(batch, &lengths, &error);
-                    batches.push_front(second);
-                    batches.push_front(first);
-                }
-                outcome => {
-                    outcome?;
-                    done += batch.rows.len();
-                    report(progress, done)?;
-                }
-            }
-        }
-        Ok(vectors)
-    }
-
-    fn cut_into_word_pieces<S: AsRef<str>>(
+    /// A text without any word, such as the empty one, has a vector too. Batches are of `batch_word_pieces`, or of
+    /// what suits the device; they decide the last bits, and vectors stay within 1e-6.
+    ///
+    /// `progress` is called from any thread with the number of texts done since the last call: after each batch, and
+    /// with 0 now and then before the first. When it returns false, the work ends with [`EmbedError::Cancelled`].
+    pub fn embed<S: AsRef<str> + Sync>(
         &self,
         texts: &[S],
-        progress: &mut dyn FnMut(usize) -> bool,
-    ) -> Result<Vec<Vec<u32>>, EmbedError> {
-        let mut word_pieces = Vec::with_capacity(texts.len());
-        for (row, text) in texts.iter().enumerate() {
-            if row % TEXTS_BETWEEN_CALLS == TEXTS_BETWEEN_CALLS - 1 {
-                report(progress, 0)?;
-            }
-            let ids = self.word_pieces.ids(text.as_ref());
-            word_pieces.push(ids.map_err(|source| EmbedError::WordPieces { row, source })?);
-        }
-        Ok(word_pieces)
-    }
-
-    /// Two batches of one that did not fit in memory; those to come are cut no larger.
-    fn halve(&mut self, batch: Batch, lengths: &[usize], error: &EmbedError) -> [Batch; 2] {
-        let padded = batch.rows.len() * batch.longest;
-        self.fits = self.fits.min(padded / 2);
-        tracing::warn!(
-            error = error.source().map(ToString::to_string),
-            "memory ran out at {padded} word pieces: batches are halved to {}",
-            self.batch_word_pieces()
-        );
-        batch.halves(lengths)
-    }
-
-    fn embed_batch(
-        &mut self,
-        batch: &Batch,
-        word_pieces: &[Vec<u32>],
-        vectors: &mut Array2<f32>,
-    ) -> Result<(), EmbedError> {
-        let (rows, longest) = (batch.rows.len(), batch.longest);
-        let fail = |source| EmbedError::Inference { rows, word_pieces: longest, source };
-        if rows * longest > self.memory {
-            return Err(fail(ort::Error::new("Failed to allocate memory, as a test asked for")));
-        }
-        let pooled = self.network.run(batch, word_pieces).map_err(fail)?;
-        let finish = if self.identity.normalized { normalize } else { copy };
-        for (&row, vector) in batch.rows.iter().zip(pooled.rows()) {
-            finish(&vector, vectors.row_mut(row)).ok_or(EmbedError::NotFinite { row })?;
-        }
-        Ok(())
+        batch_word_pieces: Option<usize>,
+        progress: &(dyn Fn(usize) -> bool + Sync),
+    ) -> Result<Array2<f32>, EmbedError> {
+        work::embed(self, texts, batch_word_pieces, progress)
     }
 }
 
@@ -254,51 +221,7 @@ fn check_precision(options: &EmbedderOptions) -> Result<(), EmbedError> {
 
 fn suitable_batch(device: Device) -> usize {
     match device {
-        Device::Cpu => CPU_BATCH_WORD_PIECES,
+        Device::Cpu | Device::Auto => CPU_BATCH_WORD_PIECES,
         Device::Cuda(_) => CUDA_BATCH_WORD_PIECES,
-    }
-}
-
-fn report(progress: &mut dyn FnMut(usize) -> bool, done: usize) -> Result<(), EmbedError> {
-    if progress(done) { Ok(()) } else { Err(EmbedError::Cancelled) }
-}
-
-/// Writes the vector scaled to length one; `None` if its length is not a finite number.
-fn normalize(vector: &ArrayView1<'_, f32>, mut target: ArrayViewMut1<'_, f32>) -> Option<()> {
-    let squares: f64 = vector.iter().map(|&value| f64::from(value).powi(2)).sum();
-    // As in PyTorch's `normalize`, a vector of zeros stays one.
-    let length = squares.sqrt().max(1e-12);
-    target.zip_mut_with(vector, |target, &value| *target = (f64::from(value) / length) as f32);
-    squares.is_finite().then_some(())
-}
-
-/// Writes the vector as it is; `None` if it is not made of finite numbers.
-fn copy(vector: &ArrayView1<'_, f32>, mut target: ArrayViewMut1<'_, f32>) -> Option<()> {
-    target.assign(vector);
-    vector.iter().all(|value| value.is_finite()).then_some(())
-}
-
-#[cfg(test)]
-mod tests {
-    use ndarray::array;
-
-    use super::*;
-
-    #[test]
-    fn vectors_are_scaled_to_length_one() {
-        let mut target = array![0.0, 0.0];
-        assert_eq!(normalize(&array![3.0, -4.0].view(), target.view_mut()), Some(()));
-        assert_eq!(target, array![0.6, -0.8]);
-        assert_eq!(normalize(&array![0.0, 0.0].view(), target.view_mut()), Some(()));
-        assert_eq!(target, array![0.0, 0.0]);
-    }
-
-    #[test]
-    fn a_vector_that_is_not_finite_is_refused() {
-        let mut target = array![0.0, 0.0];
-        for finish in [normalize, copy] {
-            assert_eq!(finish(&array![f32::NAN, 1.0].view(), target.view_mut()), None);
-            assert_eq!(finish(&array![f32::INFINITY, 1.0].view(), target.view_mut()), None);
-        }
     }
 }

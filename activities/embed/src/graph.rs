@@ -14,16 +14,21 @@
 //! text, and 0 at its padding. Only the greatest value of each dimension is no sum: then `pooling` is added,
 //! far below 0 at the padding, and the greatest is taken.
 //!
-//! In fp16 all tensors between the inputs and the pooling are of 16 bits. On the processor
+//! Sessions made of one graph share its weights, packed for the processor once.
+//!
+//! In fp16 all tensors between the inputs and the pooling are of 16 bits, and attention is told the length of each
+//! text in place of a mask, as GPUs have it fused; on the processor the same graph can be run. In other precisions on the processor
 //! `SkipLayerNormalization` is an operator of our own ([`crate::operators`]), and so in int8 are the products
 //! with weights; attention, which ONNX Runtime then cannot fuse with its product, is `MultiHeadAttention` on the
 //! product's three parts.
 
 use std::sync::Arc;
 
+use half::f16;
 use ort::operator::OperatorDomain;
 use ort::session::Session;
-use ort::session::builder::SessionBuilder;
+use ort::session::builder::{PrepackedWeights, SessionBuilder};
+use ort::value::{DynValue, Tensor};
 
 use crate::device::Device;
 use crate::embedder::EmbedderOptions;
@@ -45,36 +50,75 @@ pub(crate) const POOLING: &str = "pooling";
 /// The vector of each text, `[texts, 1, hidden]`.
 pub(crate) const POOLED: &str = "pooled";
 
+/// Word pieces of each text, `[texts]`, int32: what the embeddings make of the mask.
+const LENGTHS: &str = "embedded.mask_index";
+
 /// ONNX's own domain, and the version whose operators are meant.
 const ONNX: (&str, u64) = ("", 17);
 /// The domain of the operators that ONNX Runtime has fused.
 const MICROSOFT: (&str, u64) = ("com.microsoft", 1);
 
-/// Builds the network and makes it ready to run.
-pub(crate) fn session(
-    shape: &Bert,
-    pooling: Pooling,
-    options: &EmbedderOptions,
-    weights: &Weights,
-    builder: SessionBuilder,
-) -> Result<Session, EmbedError> {
-    let model = Model::new(&[ONNX, MICROSOFT, (operators::DOMAIN, 1)]);
-    let precision = options.precision;
-    // Ours are for the processor, and in 32 bits.
-    let ours = options.device == Device::Cpu && precision != Precision::Fp16;
-    let mut network = Network { model, ours, operators: Vec::new(), shape, precision, weights };
-    network.declare(pooling);
-    let mut hidden = network.embeddings()?;
-    for layer in 0..shape.num_hidden_layers {
-        hidden = network.layer(layer, &hidden)?;
+/// A network that is ready to be made sessions of.
+pub(crate) struct Graph {
+    bytes: Vec<u8>,
+    operators: Arc<OperatorDomain>,
+    /// Constants that all sessions use where they are; on the processor alone.
+    shared: Vec<(String, Arc<DynValue>)>,
+    /// The same, packed; not all operators of 16 bits can share what they pack.
+    packed: Option<PrepackedWeights>,
+}
+
+impl Graph {
+    /// Builds the network.
+    pub(crate) fn build(
+        shape: &Bert,
+        pooling: Pooling,
+        options: &EmbedderOptions,
+        weights: &Weights,
+    ) -> Result<Self, EmbedError> {
+        let (precision, on_processor) = (options.precision, options.device == Device::Cpu);
+        let mut network = Network {
+            model: Model::new(&[ONNX, MICROSOFT, (operators::DOMAIN, 1)]),
+            // Ours are for the processor, and in 32 bits.
+            ours: on_processor && precision != Precision::Fp16,
+            operators: Vec::new(),
+            shared: on_processor.then(Vec::new),
+            shape,
+            precision,
+            weights,
+        };
+        network.declare(pooling);
+        let mut hidden = network.embeddings()?;
+        for layer in 0..shape.num_hidden_layers {
+            hidden = network.layer(layer, &hidden)?;
+        }
+        network.pool(pooling, hidden);
+        let mut operators = OperatorDomain::new(operators::DOMAIN)?;
+        for (name, operator) in network.operators {
+            operators = operators::add(operators, &name, operator)?;
+        }
+        #[expect(
+            clippy::arc_with_non_send_sync,
+            reason = "sessions want it so, and all are made by one thread"
+        )]
+        let operators = Arc::new(operators);
+        let shared = network.shared.unwrap_or_default();
+        let bytes = network.model.into_bytes();
+        let packed = (on_processor && precision != Precision::Fp16).then(PrepackedWeights::new);
+        Ok(Self { bytes, operators, shared, packed })
     }
-    network.pool(pooling, hidden);
-    let mut domain = OperatorDomain::new(operators::DOMAIN)?;
-    for (name, operator) in network.operators {
-        domain = operators::add(domain, &name, operator)?;
+
+    /// Makes a session.
+    pub(crate) fn session(&self, builder: SessionBuilder) -> ort::Result<Session> {
+        let mut builder = builder.with_operators(self.operators.clone())?;
+        if let Some(packed) = &self.packed {
+            builder = builder.with_prepacked_weights(packed)?;
+        }
+        for (name, value) in &self.shared {
+            builder = builder.with_initializer(name, value.clone())?;
+        }
+        builder.commit_from_memory(&self.bytes)
     }
-    let mut builder = builder.with_operators(domain).map_err(ort::Error::from)?;
-    Ok(builder.commit_from_memory(&network.model.into_bytes())?)
 }
 
 /// The network under construction. A tensor is named after the step that makes it.
@@ -84,6 +128,8 @@ struct Network<'model> {
     ours: bool,
     /// Operators of our own, by their names.
     operators: Vec<(String, Arc<dyn ByRow>)>,
+    /// Constants for all sessions, if they share them.
+    shared: Option<Vec<(String, Arc<DynValue>)>>,
     shape: &'model Bert,
     precision: Precision,
     weights: &'model Weights,
@@ -110,9 +156,10 @@ impl Network<'_> {
         let positions = self.positions()?;
         let scale = self.copy("embeddings.LayerNorm.weight", &[hidden])?;
         let shift = self.copy("embeddings.LayerNorm.bias", &[hidden])?;
-        let inputs = [INPUT_IDS, "", &words, &positions, "", &scale, &shift];
-        let outputs = ["embedded", "embedded.mask_index"];
-        self.fused("EmbedLayerNormalization", &inputs, &outputs, &[self.epsilon()]);
+        let inputs = [INPUT_IDS, "", &words, &positions, "", &scale, &shift, ATTENTION_MASK];
+        let inputs = if self.ours { &inputs[..7] } else { &inputs };
+        let outputs = ["embedded", LENGTHS];
+        self.fused("EmbedLayerNormalization", inputs, &outputs, &[self.epsilon()]);
         Ok("embedded".to_owned())
     }
 
@@ -126,7 +173,7 @@ impl Network<'_> {
         for (at, value) in positions.iter_mut().enumerate() {
             *value += segments[at % hidden_size];
         }
-        Ok(self.constant("positions", &shape, &positions))
+        self.constant("positions", &shape, positions)
     }
 
     /// One encoder layer, from `input` to the name of its output.
@@ -141,18 +188,19 @@ impl Network<'_> {
     fn attention(&mut self, prefix: &str, input: &str) -> Result<String, EmbedError> {
         let (weight, bias) = self.packed_attention(prefix)?;
         let output = format!("{prefix}.attention");
-        let bias = self.constant(&format!("{output}.bias"), &[bias.len()], &bias);
+        let bias = self.constant(&format!("{output}.bias"), &[bias.len()], bias)?;
         let heads = [("num_heads", Attribute::Integer(self.shape.num_attention_heads as i64))];
         let shape = [self.shape.hidden_size, 3 * self.shape.hidden_size];
         let packed = format!("{output}.packed");
         if self.precision == Precision::Int8 {
-            self.product(&packed, input, shape, &weight);
+            self.product(&packed, input, shape, weight)?;
             let [query, key, value] = &self.split(&packed, ["query", "key", "value"]);
             let inputs = [query, key, value, &bias, ATTENTION_MASK];
             self.fused("MultiHeadAttention", &inputs, &[&output], &heads);
         } else {
-            let weight = self.constant(&packed, &shape, &weight);
-            self.fused("Attention", &[input, &weight, &bias, ATTENTION_MASK], &[&output], &heads);
+            let weight = self.constant(&packed, &shape, weight)?;
+            let mask = if self.ours { ATTENTION_MASK } else { LENGTHS };
+            self.fused("Attention", &[input, &weight, &bias, mask], &[&output], &heads);
         }
         Ok(output)
     }
@@ -226,18 +274,25 @@ impl Network<'_> {
     /// The product with a linear layer's matrix; its bias is added by the operator that follows.
     fn linear(&mut self, prefix: &str, input: &str, shape: [usize; 2]) -> Result<String, EmbedError> {
         let values = self.weights.transposed(&format!("{prefix}.weight"), shape)?;
-        self.product(prefix, input, shape, &values);
+        self.product(prefix, input, shape, values)?;
         Ok(prefix.to_owned())
     }
 
     /// The product with a matrix, under its name.
-    fn product(&mut self, name: &str, input: &str, shape: [usize; 2], values: &[f32]) {
+    fn product(
+        &mut self,
+        name: &str,
+        input: &str,
+        shape: [usize; 2],
+        values: Vec<f32>,
+    ) -> Result<(), EmbedError> {
         if self.precision == Precision::Int8 {
-            self.own(name, &[input], Arc::new(int8::Matrix::new(values, shape)));
+            self.own(name, &[input], Arc::new(int8::Matrix::new(&values, shape)));
         } else {
-            let matrix = self.constant(&format!("{name}.matrix"), &shape, values);
+            let matrix = self.constant(&format!("{name}.matrix"), &shape, values)?;
             self.plain("MatMul", &[input, &matrix], &[name], &[]);
         }
+        Ok(())
     }
 
     fn pool(&mut self, pooling: Pooling, hidden: String) {
@@ -267,15 +322,26 @@ impl Network<'_> {
     /// Adds a tensor of the model as it is.
     fn copy(&mut self, name: &str, shape: &[usize]) -> Result<String, EmbedError> {
         let values = self.weights.values(name, shape)?;
-        Ok(self.constant(name, shape, &values))
+        self.constant(name, shape, values)
     }
 
-    fn constant(&mut self, name: &str, shape: &[usize], values: &[f32]) -> String {
-        match self.precision {
-            Precision::Fp16 => self.model.halves(name, shape, values),
-            Precision::Fp32 | Precision::Int8 => self.model.floats(name, shape, values),
+    fn constant(&mut self, name: &str, shape: &[usize], values: Vec<f32>) -> Result<String, EmbedError> {
+        let half = self.precision == Precision::Fp16;
+        if half {
+            self.model.halves(name, shape, &values);
+        } else {
+            self.model.floats(name, shape, &values);
         }
-        name.to_owned()
+        if let Some(shared) = &mut self.shared {
+            let value = if half {
+                let halves: Vec<f16> = values.into_iter().map(f16::from_f32).collect();
+                Tensor::from_array((shape, halves))?.into_dyn()
+            } else {
+                Tensor::from_array((shape, values))?.into_dyn()
+            };
+            shared.push((name.to_owned(), Arc::new(value)));
+        }
+        Ok(name.to_owned())
     }
 
     /// Adds an operator of our own, under the name of its output.

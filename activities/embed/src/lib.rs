@@ -9,18 +9,21 @@
 //! Vectors depend on the texts and the model alone: the batches are a function of the texts, and what
 //! lies beside a text in its batch moves its vector by less than 1e-6. The number of threads changes no bit.
 //!
+//! On the processor each core runs batches of its own, longest first, over weights that all share. Calls from several
+//! threads share the cores, so that some texts are cut into word pieces while others run through the model.
+//!
 //! ```no_run
 //! use wikitok_embed::{Device, Embedder, EmbedderOptions, Precision};
 //!
 //! # fn main() -> Result<(), wikitok_embed::EmbedError> {
-//! let mut embedder = Embedder::load(&EmbedderOptions {
+//! let embedder = Embedder::load(&EmbedderOptions {
 //!     model_directory: ".wikitok/models/all-MiniLM-L6-v2".into(),
 //!     runtime_library: ".wikitok/lib/libonnxruntime.so".into(),
 //!     device: Device::Cpu,
 //!     precision: Precision::Fp32,
 //!     threads: 2,
 //! })?;
-//! let vectors = embedder.embed(&["Sofia is the capital of Bulgaria."], &mut |_done| true)?;
+//! let vectors = embedder.embed(&["Sofia is the capital of Bulgaria."], None, &|_done| true)?;
 //! assert_eq!(vectors.dim(), (1, 384));
 //! # Ok(())
 //! # }
@@ -39,8 +42,10 @@ mod operators;
 mod passages;
 mod precision;
 mod runtime;
+mod share;
 mod weights;
 mod word_pieces;
+mod work;
 
 pub use device::{Device, ParseDeviceError};
 pub use embedder::{Embedder, EmbedderOptions};

@@ -65,7 +65,8 @@ impl Runtime {
             .with_intra_op_spinning(false)
             .map_err(ort::Error::from)?;
         match device {
-            Device::Cpu => Ok(builder),
+            // What `auto` is has been chosen before.
+            Device::Cpu | Device::Auto => Ok(builder),
             Device::Cuda(index) => on_cuda(builder, index),
         }
     }

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use common::{difference, embed, options, refusal};
+use common::{difference, embed_in_batches, options, refusal};
 use ndarray::Array2;
 use serde::Deserialize;
 use tempfile::TempDir;
@@ -63,10 +63,9 @@ fn load(model_directory: &Path) -> Embedder {
 }
 
 #[track_caller]
-fn assert_vectors(embedder: &mut Embedder, texts: &[String], expected: &Array2<f32>) {
+fn assert_vectors(embedder: &Embedder, texts: &[String], expected: &Array2<f32>) {
     for budget in [1, 100, 4096] {
-        embedder.set_batch_word_pieces(Some(budget));
-        let found = difference(&embed(embedder, texts), expected);
+        let found = difference(&embed_in_batches(embedder, texts, budget), expected);
         assert!(found < TOLERANCE, "differs by {found:e} with batches of {budget}");
     }
 }
@@ -74,8 +73,8 @@ fn assert_vectors(embedder: &mut Embedder, texts: &[String], expected: &Array2<f
 #[test]
 fn a_model_of_today_gives_the_vectors_of_sentence_transformers() {
     let expected = Expected::of("uncased");
-    let mut embedder = load(&fixture("uncased"));
-    assert_vectors(&mut embedder, &expected.texts, &expected.vectors("normalized"));
+    let embedder = load(&fixture("uncased"));
+    assert_vectors(&embedder, &expected.texts, &expected.vectors("normalized"));
     let identity = embedder.identity();
     assert_eq!((identity.max_word_pieces, identity.dimensions), (48, 32));
     assert_eq!((identity.pooling, identity.normalized), (Pooling::Mean, true));
@@ -86,8 +85,8 @@ fn a_model_of_today_gives_the_vectors_of_sentence_transformers() {
 #[test]
 fn a_model_of_2021_gives_the_vectors_of_sentence_transformers() {
     let expected = Expected::of("cased");
-    let mut embedder = load(&fixture("cased"));
-    assert_vectors(&mut embedder, &expected.texts, &expected.vectors("normalized"));
+    let embedder = load(&fixture("cased"));
+    assert_vectors(&embedder, &expected.texts, &expected.vectors("normalized"));
     let identity = embedder.identity();
     assert_eq!((identity.max_word_pieces, identity.dimensions), (32, 48));
     assert_eq!((identity.pooling, identity.normalized), (Pooling::Cls, true));
@@ -105,12 +104,12 @@ fn every_pooling_gives_the_vectors_of_sentence_transformers() {
         let setting = format!(r#"{{"embedding_dimension": 32, "pooling_mode": ["{pooling}"]}}"#);
         fs::write(folder.path().join("1_Pooling/config.json"), setting).unwrap();
         let vectors = expected.vectors(pooling);
-        assert_vectors(&mut load(folder.path()), &expected.texts, &vectors);
+        assert_vectors(&load(folder.path()), &expected.texts, &vectors);
         // The same with the pooling done here, for a network that came as an ONNX file.
         let onnx = fixture("exported").join("model.onnx");
         fs::rename(folder.path().join("model.safetensors"), folder.path().join("aside")).unwrap();
         fs::copy(&onnx, folder.path().join("model.onnx")).unwrap();
-        assert_vectors(&mut load(folder.path()), &expected.texts, &vectors);
+        assert_vectors(&load(folder.path()), &expected.texts, &vectors);
         fs::remove_file(folder.path().join("model.onnx")).unwrap();
         fs::rename(folder.path().join("aside"), folder.path().join("model.safetensors")).unwrap();
     }
@@ -120,7 +119,7 @@ fn every_pooling_gives_the_vectors_of_sentence_transformers() {
 fn what_is_written_before_a_text_is_embedded_with_it() {
     let expected = Expected::of("uncased");
     let prefixed: Vec<String> = expected.texts.iter().map(|text| format!("passage: {text}")).collect();
-    assert_vectors(&mut load(&fixture("uncased")), &prefixed, &expected.vectors("passage"));
+    assert_vectors(&load(&fixture("uncased")), &prefixed, &expected.vectors("passage"));
 }
 
 /// Settings that decide the vectors are told apart, however the same thing is written.

@@ -4,9 +4,7 @@
 
 mod common;
 
-use std::path::Path;
-
-use common::{difference, embed, options, refusal, sample};
+use common::{difference, embed, embed_in_batches, options, refusal, root, sample};
 use ndarray::Array2;
 use wikitok_embed::{Device, EmbedError, Embedder, EmbedderOptions, Precision};
 use wikitok_store::ErrorKind;
@@ -27,7 +25,7 @@ fn least(cosines: &[f32]) -> f32 {
 #[test]
 fn fp16_is_within_a_thousandth() {
     let (texts, expected) = sample();
-    let cosines = cosines(&embed(&mut embedder(Precision::Fp16, 2), &texts), &expected);
+    let cosines = cosines(&embed(&embedder(Precision::Fp16, 2), &texts), &expected);
     assert!(least(&cosines) > 1.0 - 1e-3, "{}", least(&cosines));
     assert!(least(&cosines) < 1.0 - 1e-9, "nothing was rounded to 16 bits");
 }
@@ -46,7 +44,7 @@ fn int8_is_near() {
         return;
     }
     let (texts, expected) = sample();
-    let cosines = cosines(&embed(&mut embedder(Precision::Int8, 2), &texts), &expected);
+    let cosines = cosines(&embed(&embedder(Precision::Int8, 2), &texts), &expected);
     let mean = cosines.iter().sum::<f32>() / cosines.len() as f32;
     assert!(mean > 0.999 && least(&cosines) > 0.995, "mean {mean}, least {}", least(&cosines));
     assert!(least(&cosines) < 1.0 - 1e-7, "nothing was rounded to 8 bits");
@@ -58,8 +56,8 @@ fn int8_gives_the_same_bits_on_any_number_of_threads() {
         return;
     }
     let (texts, _) = sample();
-    let one = embed(&mut embedder(Precision::Int8, 1), &texts);
-    assert_eq!(one, embed(&mut embedder(Precision::Int8, 3), &texts));
+    let one = embed(&embedder(Precision::Int8, 1), &texts);
+    assert_eq!(one, embed(&embedder(Precision::Int8, 3), &texts));
 }
 
 /// Every row of a matrix is scaled by itself, so that what lies beside a text moves it by little.
@@ -69,26 +67,25 @@ fn neighbours_in_the_batch_matter_little_in_int8() {
         return;
     }
     let (texts, _) = sample();
-    let mut embedder = embedder(Precision::Int8, 2);
-    let together = embed(&mut embedder, &texts);
-    embedder.set_batch_word_pieces(Some(1));
-    let found = difference(&together, &embed(&mut embedder, &texts));
+    let embedder = embedder(Precision::Int8, 2);
+    let together = embed(&embedder, &texts);
+    let found = difference(&together, &embed_in_batches(&embedder, &texts, 1));
     assert!(found < 5e-3, "differs by {found:e}");
 }
 
 /// Where the network has dimensions that fill no register, as its own small tests' have not.
 #[test]
 fn small_models_have_every_precision() {
-    let model_directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/data/models/uncased");
+    let model_directory = root().join("tests/data/models/uncased");
     let load = |precision| {
         Embedder::load(&EmbedderOptions { model_directory: model_directory.clone(), precision, ..options() })
     };
     let texts = ["Sofia is the capital of Bulgaria.", "rivers cut valleys", "東京"];
-    let exact = embed(&mut load(Precision::Fp32).unwrap(), &texts);
-    let half = embed(&mut load(Precision::Fp16).unwrap(), &texts);
+    let exact = embed(&load(Precision::Fp32).unwrap(), &texts);
+    let half = embed(&load(Precision::Fp16).unwrap(), &texts);
     assert!(least(&cosines(&exact, &half)) > 0.999);
     if can_int8() {
-        let eighth = embed(&mut load(Precision::Int8).unwrap(), &texts);
+        let eighth = embed(&load(Precision::Int8).unwrap(), &texts);
         assert!(least(&cosines(&exact, &eighth)) > 0.98, "{}", least(&cosines(&exact, &eighth)));
     }
 }
@@ -106,7 +103,7 @@ fn what_cannot_be_had_is_refused() {
 #[test]
 fn onnx_files_are_not_converted() {
     let folder = tempfile::tempdir().unwrap();
-    let models = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/data/models");
+    let models = root().join("tests/data/models");
     std::fs::create_dir(folder.path().join("1_Pooling")).unwrap();
     for file in
         ["config.json", "modules.json", "tokenizer.json", "tokenizer_config.json", "1_Pooling/config.json"]

@@ -195,8 +195,8 @@ fn a_link_to_the_loaded_runtime_is_no_second_one() {
     let folder = tempfile::tempdir().unwrap();
     let link = folder.path().join("libonnxruntime.so");
     symlink(home().join("lib/libonnxruntime.so").canonicalize().unwrap(), &link).unwrap();
-    let mut embedder = Embedder::load(&EmbedderOptions { runtime_library: link, ..options() }).unwrap();
-    assert_eq!(common::embed(&mut embedder, &["a"]).nrows(), 1);
+    let embedder = Embedder::load(&EmbedderOptions { runtime_library: link, ..options() }).unwrap();
+    assert_eq!(common::embed(&embedder, &["a"]).nrows(), 1);
 }
 
 /// `tools/fetch` fetches the library without CUDA: asking for a GPU must fail, not fall back.
@@ -206,4 +206,12 @@ fn a_gpu_that_the_runtime_cannot_use_is_an_error() {
     assert!(matches!(error, EmbedError::DeviceUnavailable { .. }), "{error:?}");
     assert_says(&error, &["cuda:1", "without CUDA"]);
     assert!(error.hint().is_some_and(|hint| hint.contains("onnxruntime-gpu")));
+}
+
+/// Only who asks for `auto` gets the processor instead, and is told.
+#[test]
+fn auto_is_the_processor_where_no_gpu_can_be_used() {
+    let embedder = Embedder::load(&EmbedderOptions { device: Device::Auto, ..options() }).unwrap();
+    assert_eq!(embedder.device(), Device::Cpu);
+    assert_eq!(common::embed(&embedder, &["a"]).nrows(), 1);
 }

@@ -1,19 +1,24 @@
 //! Reading parts again: the texts for embedding, and whole rows for checks and search.
 
 use std::borrow::Cow;
+use std::ops::Range;
 
 use arrow_array::cast::AsArray;
 use arrow_array::types::{ArrowPrimitiveType, Float16Type, Float32Type, UInt32Type, UInt64Type};
 use arrow_array::{FixedSizeListArray, ListArray, PrimitiveArray, RecordBatch, StringArray};
 use bytes::Bytes;
 use parquet::arrow::ProjectionMask;
-use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
+use parquet::arrow::arrow_reader::{
+    ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder,
+};
 use parquet::errors::ParquetError;
 
 use crate::PublishError;
 
-/// Rows decoded at once: few enough that even the longest articles there are fit in memory.
+/// Rows decoded at once, at most.
 const BATCH_ROWS: usize = 32;
+/// Bytes decoded at once, by the average row of a row group; one row that has more is decoded alone.
+const BATCH_BYTES: usize = 16 << 20;
 
 /// The text of an article.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -59,10 +64,15 @@ fn texts(batch: &RecordBatch) -> Result<Vec<Text>, PublishError> {
     Ok((0..batch.num_rows()).map(row).collect())
 }
 
-/// Record batches of some columns of a part.
+/// Record batches of some columns of a part, none of which spans two row groups: rows of one are of like size.
 pub(crate) struct Batches {
     what: &'static str,
-    reader: ParquetRecordBatchReader,
+    bytes: Bytes,
+    metadata: ArrowReaderMetadata,
+    mask: ProjectionMask,
+    /// The row groups that are not begun.
+    row_groups: Range<usize>,
+    reader: Option<ParquetRecordBatchReader>,
 }
 
 impl Batches {
@@ -73,13 +83,26 @@ impl Batches {
         columns: &[&'static str],
     ) -> Result<Self, PublishError> {
         let decode = |source: ParquetError| PublishError::Decode { what, source };
-        let builder = ParquetRecordBatchReaderBuilder::try_new(bytes).map_err(decode)?;
+        let metadata = ArrowReaderMetadata::load(&bytes, ArrowReaderOptions::new()).map_err(decode)?;
         for &column in columns {
-            builder.schema().index_of(column).map_err(|_| PublishError::NoColumn { column })?;
+            metadata.schema().index_of(column).map_err(|_| PublishError::NoColumn { column })?;
         }
-        let mask = ProjectionMask::columns(builder.parquet_schema(), columns.iter().copied());
-        let reader = builder.with_projection(mask).with_batch_size(BATCH_ROWS).build().map_err(decode)?;
-        Ok(Self { what, reader })
+        let mask = ProjectionMask::columns(metadata.parquet_schema(), columns.iter().copied());
+        let row_groups = 0..metadata.metadata().num_row_groups();
+        Ok(Self { what, bytes, metadata, mask, row_groups, reader: None })
+    }
+
+    /// Opens the next row group, if there is one.
+    fn open_next(&mut self) -> Option<Result<(), ParquetError>> {
+        let index = self.row_groups.next()?;
+        let row_group = self.metadata.metadata().row_group(index);
+        let of_row = row_group.total_byte_size().max(0) as usize / row_group.num_rows().max(1) as usize;
+        let rows = (BATCH_BYTES / of_row.max(1)).clamp(1, BATCH_ROWS);
+        let builder =
+            ParquetRecordBatchReaderBuilder::new_with_metadata(self.bytes.clone(), self.metadata.clone());
+        let builder = builder.with_projection(self.mask.clone()).with_row_groups(vec![index]);
+        let opened = builder.with_batch_size(rows).build();
+        Some(opened.map(|reader| self.reader = Some(reader)))
     }
 }
 
@@ -87,8 +110,16 @@ impl Iterator for Batches {
     type Item = Result<RecordBatch, PublishError>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        let decode = |source| PublishError::Decode { what: self.what, source };
-        Some(self.reader.next()?.map_err(|error| decode(ParquetError::from(error))))
+        let what = self.what;
+        let decode = |source| PublishError::Decode { what, source };
+        loop {
+            if let Some(batch) = self.reader.as_mut().and_then(Iterator::next) {
+                return Some(batch.map_err(|error| decode(ParquetError::from(error))));
+            }
+            if let Err(error) = self.open_next()? {
+                return Some(Err(decode(error)));
+            }
+        }
     }
 }
 

@@ -25,3 +25,4 @@ pub use access::Access;
 pub use content::Content;
 pub use error::{ErrorKind, StoreError};
 pub use location::{Entry, Growing, Location, ObjectInfo, is_public_server};
+pub use tls::install as install_tls;

@@ -7,7 +7,7 @@ pub(crate) const PROGRAM: reqwest::header::HeaderValue =
     reqwest::header::HeaderValue::from_static(concat!("wikitok/", env!("CARGO_PKG_VERSION")));
 
 /// Chooses `ring` for the process, as Temporal's client does: a second one would be built and carried along.
-pub(crate) fn install() {
+pub fn install() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
         // An error says that one is installed already, which is what is wanted.

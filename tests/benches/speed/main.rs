@@ -15,6 +15,7 @@
 
 mod clock;
 mod data;
+mod embed;
 mod job;
 mod others;
 mod stages;
@@ -77,6 +78,10 @@ fn groups<'a>(input: &'a Input, server: Option<&'a job::Server>) -> Vec<Group<'a
         Group { title: "gzip: decompress", contenders: others::gzip(input) },
         Group { title: "tokenize", contenders: others::tokenize(input) },
         Group { title: "other stages", contenders: stages::alone(input) },
+        Group {
+            title: "embed",
+            contenders: if wants("embed") { embed::contenders(input) } else { Vec::new() },
+        },
         Group { title: "gzip: whole", contenders: whole(&input.gzip, server) },
         Group { title: "bzip2: whole", contenders: whole(&input.bzip2, server) },
     ]

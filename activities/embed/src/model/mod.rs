@@ -160,7 +160,15 @@ const WEIGHTS: &str = "`model.safetensors` or `model.onnx`, one file";
 /// The folder's name, links resolved; the Hugging Face cache names folders after commits, and the models above.
 fn name_of(directory: &Path) -> String {
     let path = directory.canonicalize().unwrap_or_else(|_| directory.to_owned());
-    path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned()
+    let named = |path: &Path| path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
+    let folders: Vec<String> = path.ancestors().take(3).map(named).collect();
+    let hub_name = |folder: &str| Some(folder.strip_prefix("models--")?.replacen("--", "/", 1));
+    match folders.as_slice() {
+        [commit, snapshots, folder] if snapshots == "snapshots" => {
+            hub_name(folder).map_or_else(|| commit.clone(), |name| format!("{name}@{commit}"))
+        }
+        _ => named(&path),
+    }
 }
 
 fn settings_sha256(bert: &Bert, pipeline: &Pipeline, tokenizer_sha256: &str) -> String {
@@ -168,4 +176,17 @@ fn settings_sha256(bert: &Bert, pipeline: &Pipeline, tokenizer_sha256: &str) -> 
     // Written from types, so that the order of the fields is that of the code.
     let settings = serde_json::to_string(&(bert, tokenizer_sha256, lower_case, pooling, normalized));
     files::sha256(settings.expect("settings have only string keys").as_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn models_of_the_hub_have_the_name_that_they_have_there() {
+        let name = |path: &str| name_of(Path::new(path));
+        assert_eq!(name("/no/such/all-MiniLM-L6-v2"), "all-MiniLM-L6-v2");
+        assert_eq!(name("/no/hub/models--BAAI--bge-small/snapshots/5c38"), "BAAI/bge-small@5c38");
+        assert_eq!(name("/no/models/snapshots/5c38"), "5c38");
+    }
 }

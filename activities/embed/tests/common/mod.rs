@@ -24,12 +24,19 @@ pub(crate) fn home() -> PathBuf {
     home
 }
 
-/// The fetched model on the processor.
+/// The checkout; on another machine than it was compiled on, `WIKITOK_TEST_ROOT` says where it is.
+pub(crate) fn root() -> PathBuf {
+    std::env::var_os("WIKITOK_TEST_ROOT")
+        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../.."), PathBuf::from)
+}
+
+/// The fetched model on the processor, or on the device that `WIKITOK_TEST_DEVICE` names, see `tests/gpu/run`.
 pub(crate) fn options() -> EmbedderOptions {
+    let device = std::env::var("WIKITOK_TEST_DEVICE").map_or(Device::Cpu, |name| name.parse().unwrap());
     EmbedderOptions {
         model_directory: home().join("models/all-MiniLM-L6-v2"),
         runtime_library: home().join("lib/libonnxruntime.so"),
-        device: Device::Cpu,
+        device,
         precision: Precision::Fp32,
         threads: 2,
     }
@@ -40,8 +47,17 @@ pub(crate) fn embedder() -> Embedder {
 }
 
 /// The vectors of texts that are expected to have them.
-pub(crate) fn embed<S: AsRef<str>>(embedder: &mut Embedder, texts: &[S]) -> Array2<f32> {
-    embedder.embed(texts, &mut |_| true).unwrap()
+pub(crate) fn embed<S: AsRef<str> + Sync>(embedder: &Embedder, texts: &[S]) -> Array2<f32> {
+    embedder.embed(texts, None, &|_| true).unwrap()
+}
+
+/// The same in batches of so many padded word pieces.
+pub(crate) fn embed_in_batches<S: AsRef<str> + Sync>(
+    embedder: &Embedder,
+    texts: &[S],
+    word_pieces: usize,
+) -> Array2<f32> {
+    embedder.embed(texts, Some(word_pieces), &|_| true).unwrap()
 }
 
 /// The failure of loading with these options.
@@ -51,13 +67,13 @@ pub(crate) fn refusal(options: &EmbedderOptions) -> EmbedError {
 
 /// Texts with the vectors of sentence-transformers, from the repository.
 pub(crate) fn sample() -> (Vec<String>, Array2<f32>) {
-    reference(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/data/sample"))
+    reference(&root().join("tests/data/sample"))
 }
 
 /// The bigger set beside the checkout, where there is one.
 pub(crate) fn oracle() -> Option<(Vec<String>, Array2<f32>)> {
-    let folder = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared/oracle"));
-    folder.exists().then(|| reference(folder))
+    let folder = root().join("../shared/oracle");
+    folder.exists().then(|| reference(&folder))
 }
 
 fn reference(folder: &Path) -> (Vec<String>, Array2<f32>) {
