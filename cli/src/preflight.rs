@@ -39,7 +39,7 @@ pub(crate) async fn check(arguments: &StartArguments) -> anyhow::Result<Planned>
     let (run, id) =
         configuration::run(arguments, configuration, &snapshot, source.uri(), mirror.as_ref(), output.uri());
     check_owner(&output, &run).await?;
-    let command = invocation::of_this_process(&run, arguments.embedding.model.as_deref());
+    let command = invocation::of_this_process(&run, arguments.embedding.model.model.as_deref());
     Ok(Planned { run, id, snapshot, output, command })
 }
 
