@@ -3,13 +3,20 @@
 
 use std::path::Path;
 
+use wikitok_worker::environment;
 use wikitok_workflows::contract::Run;
 
 /// The words of this process's command line, made to mean the same run from any directory and in any environment.
 ///
 /// `model` is the directory of the model or its name on the hub, where one was given, by a flag or a variable.
 pub(crate) fn of_this_process(run: &Run, model: Option<&Path>) -> Vec<String> {
-    complete(std::env::args().skip(1), run, model)
+    let mut words = complete(std::env::args().skip(1), run, model);
+    let named = |word: &String| word == "--precision" || word.starts_with("--precision=");
+    let precision = std::env::var(environment::PRECISION).ok().filter(|precision| !precision.is_empty());
+    if let Some(precision) = precision.filter(|_| !words.iter().any(named)) {
+        words.extend(["--precision".to_owned(), precision]);
+    }
+    words
 }
 
 fn complete(arguments: impl Iterator<Item = String>, run: &Run, model: Option<&Path>) -> Vec<String> {

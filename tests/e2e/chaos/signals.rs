@@ -43,7 +43,7 @@ fn a_second_signal_ends_a_worker_at_once() {
     let scene = Scene::new(Dump::Tokens);
     let output = scene.path("hasty");
     let running = scene.start_patiently(&output);
-    let mut first = scene.worker(&[("WIKITOK_FAILPOINTS", "wait after tokens/ 1 9")]);
+    let mut first = scene.worker(&[("WIKITOK_FAILPOINTS", "wait after tokens/")]);
     let tokens = output.join("tokens");
     wait_until("a part is at work", || tokens.exists() && !files(&tokens).is_empty());
     first.ask_to_end();
