@@ -35,45 +35,37 @@ fn reset(address: &str, id: &str, event: &str) {
     assert!(ok, "{id} to {event}: {said}");
 }
 
-/// The first, the last, and some between.
-fn some(points: &[String], at_most: usize) -> Vec<&String> {
-    let step = points.len().div_ceil(at_most).max(1);
-    points.iter().step_by(step).chain(points.last()).collect()
+/// Resets a workflow to its first point, its last and some between, `times` in all or once to each; how often that was.
+/// A reset makes another history, with points of its own.
+fn reset_all_over(address: &str, id: &str, times: usize, then: impl Fn()) -> usize {
+    let times = times.min(points(address, id).len());
+    for number in 0..times {
+        let points = points(address, id);
+        reset(address, id, &points[(points.len() - 1) * number / (times - 1)]);
+        then();
+    }
+    times
 }
 
-fn reset_everywhere(at_most: usize) {
+fn reset_everywhere(times: usize) {
     let scene = Scene::new(Dump::Tokens);
     let (output, address) = (scene.path("reset"), scene.server.address());
     let worker = scene.worker(&[]);
     let ended = scene.start(&output).end();
     let (id, before) = (ended.json["run_id"].as_str().unwrap().to_owned(), parts(&output));
     let at = |arguments: &[&str]| json(cli(arguments).env("TEMPORAL_ADDRESS", &address));
-    let (of_run, shard) = (points(&address, &id), format!("{id}/enwiki_content-20260920-00001"));
-    let of_shard = points(&address, &shard);
-    assert!(of_run.len() >= 5 && of_shard.len() >= 5, "{of_run:?} {of_shard:?}");
-
-    let mut resets = 0;
-    for event in some(&of_run, at_most) {
-        // An earlier reset may have made another history, with other points.
-        if points(&address, &id).contains(event) {
-            reset(&address, &id, event);
-            resets += 1;
-            scene.assert_undisturbed(&at(&["watch", &id]), &output);
-        }
-    }
-    for event in some(&of_shard, at_most) {
-        if points(&address, &shard).contains(event) {
-            reset(&address, &shard, event);
-            resets += 1;
-            wait_until("the shard has ended again", || !describe(&address, &shard).contains("RUNNING"));
-            scene.assert_undisturbed(&at(&["watch", &id]), &output);
-        }
-    }
-    assert!(resets >= 4, "{resets} resets");
+    let shard = format!("{id}/enwiki_content-20260920-00001");
+    let ends_well = || scene.assert_undisturbed(&at(&["watch", &id]), &output);
+    let of_run = reset_all_over(&address, &id, times, ends_well);
+    let of_shard = reset_all_over(&address, &shard, times, || {
+        wait_until("the shard has ended again", || !describe(&address, &shard).contains("RUNNING"));
+        ends_well();
+    });
+    assert!(of_run >= 3 && of_shard >= 3, "{of_run} {of_shard}");
     assert_eq!(parts(&output), before, "no committed part was made again");
     assert!(at(&["events", &id, "--save"]).code == 0);
     let events = events(&output);
-    assert_eq!(count(&events, "run_reset") + count(&events, "shard_reset"), resets);
+    assert_eq!(count(&events, "run_reset") + count(&events, "shard_reset"), of_run + of_shard);
     drop(worker);
 }
 

@@ -150,7 +150,7 @@ mod limits {
     /// On one thread: the time of the processor is what counts.
     #[cfg(target_arch = "x86_64")]
     fn run(work: Work, compute: impl FnOnce()) -> Sample {
-        clock::thread(|| {
+        clock::process(|| {
             compute();
             work
         })
