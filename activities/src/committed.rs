@@ -6,10 +6,14 @@ use temporalio_sdk::activities::ActivityError;
 #[cfg(feature = "cpu")]
 use wikitok_publish::TokensManifest;
 use wikitok_publish::{FileEntry, PublishError, hexadecimal};
+#[cfg(feature = "gpu")]
+use wikitok_store::ErrorKind;
 use wikitok_store::{Location, StoreError};
 #[cfg(feature = "cpu")]
 use wikitok_workflows::contract::Run;
 
+#[cfg(feature = "gpu")]
+use crate::failure::failed;
 use crate::failure::failure;
 
 /// How much of a file is held at once.
@@ -34,6 +38,20 @@ pub(crate) async fn is_intact(output: &Location, file: &FileEntry) -> Result<boo
         Err(StoreError::NotFound { .. }) => Ok(false),
         Err(error) => Err(failure(error)),
     }
+}
+
+/// The bytes of a file, if they are what its manifest says: what is made of others would be vouched for by a manifest
+/// that names these.
+#[cfg(feature = "gpu")]
+pub(crate) async fn get(output: &Location, file: &FileEntry) -> Result<Bytes, ActivityError> {
+    let bytes = output.get(&file.key).await.map_err(failure)?;
+    let digest = hexadecimal(&off_the_async_threads(Sha256::new(), bytes.clone()).await.finalize());
+    if digest == file.sha256 {
+        return Ok(bytes);
+    }
+    let message =
+        format!("`{}` is not what its manifest says: start the run again, and it is made anew", file.key);
+    Err(failed(ErrorKind::BadInput, message))
 }
 
 /// The sha256 of a file, piece by piece: a part may be large. None when it has another size.

@@ -142,10 +142,7 @@ impl GpuActivities {
         asked: Embedding,
     ) -> Result<EncodedPart, ActivityError> {
         let bytes = match tokens.texts.as_ref().or(tokens.tokens.as_ref()) {
-            Some(file) => {
-                let reading = async { output.get(&file.key).await.map_err(failure) };
-                Some(pulse::alive(context, reading).await?)
-            }
+            Some(file) => Some(pulse::alive(context, committed::get(output, file)).await?),
             None => None,
         };
         let options = part_options(&asked, self.identity.dimensions)?;

@@ -180,7 +180,11 @@ async fn fetch(
     let mut setbacks = 0;
     while growing.bytes() < shard.bytes {
         let before = growing.bytes();
-        let Err(error) = follow(source, &object, &mut growing, copied).await else { continue };
+        let error = match follow(source, &object, &mut growing, copied).await {
+            Ok(()) if growing.bytes() > before => continue,
+            Ok(()) => ended_early(source, shard),
+            Err(error) => error,
+        };
         if matches!(error, StoreError::Changed { .. }) {
             growing.discard().await?;
             return Err(error);
@@ -194,6 +198,12 @@ async fn fetch(
         tokio::time::sleep(PAUSE * setbacks).await;
     }
     growing.finish().await
+}
+
+/// The error for an answer that ended well before the file did.
+fn ended_early(source: &Location, shard: &Shard) -> StoreError {
+    let (uri, key) = (source.uri().to_owned(), shard.key.clone());
+    StoreError::Failed { action: "read", uri, key, source: "the answer ended before the file".into() }
 }
 
 /// Copies until the other side ends. What has come by then is kept to the last byte.

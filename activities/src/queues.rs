@@ -5,7 +5,7 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use temporalio_client::tonic::{IntoRequest, Status};
+use temporalio_client::tonic::{Code, IntoRequest, Status};
 use temporalio_client::{Client, NamespacedClient};
 use temporalio_common::protos::temporal::api::enums::v1::{TaskQueueType, WorkerStatus};
 use temporalio_common::protos::temporal::api::taskqueue::v1::TaskQueue;
@@ -32,8 +32,11 @@ const LOOK_EVERY: Duration = Duration::from_secs(5);
 /// those that say they live. A worker whose slots are all taken does not poll.
 pub async fn workers(client: &Client, queue: &str, kind: TaskQueueType) -> Result<usize, Status> {
     match pollers(client, queue, kind).await? {
-        // Servers before 1.29 do not know of workers.
-        0 => Ok(living(client, queue).await.unwrap_or(0)),
+        0 => match living(client, queue).await {
+            // Servers before 1.29 do not know of workers.
+            Err(status) if status.code() == Code::Unimplemented => Ok(0),
+            living => living,
+        },
         pollers => Ok(pollers),
     }
 }

@@ -388,7 +388,7 @@ impl Part {
     }
 
     fn write(&mut self, article: Article, tokens: Vec<u32>) -> Result<(), PartError> {
-        let row = TokenRow {
+        let mut row = TokenRow {
             page_id: article.page_id,
             title: article.title,
             revision_id: article.revision_id,
@@ -399,7 +399,7 @@ impl Part {
         if let Some(texts) = &mut self.texts {
             // A row that is refused must be in neither.
             self.tokens.check(&row)?;
-            texts.push(row.page_id, &row.title, &row.text)?;
+            row.text = texts.push(row.page_id, &row.title, row.text)?;
         }
         Ok(self.tokens.push(row)?)
     }

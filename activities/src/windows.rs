@@ -82,7 +82,8 @@ struct Key {
 
 impl Window {
     fn push(&mut self, key: Key, text: String) {
-        self.bytes += text.len();
+        // Titles are not bounded, either.
+        self.bytes += text.len() + key.title.len();
         self.texts.push(text);
         self.keys.push(key);
     }

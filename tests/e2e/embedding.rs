@@ -54,6 +54,37 @@ fn whole_articles_are_found_by_what_stands_anywhere_in_them() {
 }
 
 #[test]
+fn the_development_set_answers_ten_questions() {
+    let Some(dump) = shared("data/dev") else { return };
+    let scratch = tempfile::tempdir().unwrap();
+    let output = scratch.path().join("out");
+    let ended = run("enwiki-20260920", &dump, &output, &["--limit", "150", "--passages", "all"]);
+    assert_eq!(ended.code, 0, "{:#} {}", ended.json, ended.stderr);
+    assert!(ended.json["vectors"].as_u64().unwrap() > 300, "{:#}", ended.json);
+    for (question, title) in [
+        (
+            "a neighbourhood and its park with a conservatory on the west side of Chicago",
+            "Garfield Park, Chicago",
+        ),
+        (
+            "a hypothetical particle of dark energy whose mass depends on the density around it",
+            "Chameleon particle",
+        ),
+        ("the wall is built through the divided German capital", "Berlin Crisis of 1961"),
+        ("how a processor fetches and decodes instructions", "Central processing unit"),
+        ("a small nuclear-powered research submarine of the American navy", "American submarine NR-1"),
+        ("oil and prayers for the dying", "Anointing of the sick"),
+        ("Robert De Niro as a lonely driver at night in New York", "Taxi Driver"),
+        ("humans are kept in a simulated reality by machines", "The Matrix"),
+        ("the football team that was lost in the Superga air disaster", "Torino F.C."),
+        ("the bandleader from Cuba who was married to Lucille Ball", "Desi Arnaz"),
+    ] {
+        let found = search(&output, question, &["-k", "1"]);
+        assert_eq!(found.json[0]["title"], title, "{question}: {:#} {}", found.json, found.stderr);
+    }
+}
+
+#[test]
 fn another_model_is_used_by_all_or_by_none() {
     let scratch = tempfile::tempdir().unwrap();
     let output = scratch.path().join("out");

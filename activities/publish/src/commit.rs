@@ -2,7 +2,8 @@
 //!
 //! A manifest that is about to become untrue is withdrawn before the data under it changes. Otherwise a
 //! process that dies between the two would leave a manifest that vouches for bytes which are gone, and a
-//! later run with the older configuration would believe it.
+//! later run with the older configuration would believe it. So are those that stand on it: of the shard, of the run,
+//! and `_SUCCESS`.
 
 use bytes::Bytes;
 use wikitok_store::{Location, StoreError};
@@ -88,7 +89,7 @@ pub async fn commit_tokens(
     manifest.counts.check()?;
     expect_rows(&key, "articles", manifest.counts.articles, tokens.rows)?;
     expect_rows(&key, "quarantined records", manifest.counts.quarantined_total(), bad.rows)?;
-    withdraw_unless_same(output, &key, &manifest).await?;
+    withdraw_unless_same(output, &key, &manifest, Some(shard)).await?;
     tokio::try_join!(
         put_part(output, manifest.tokens.as_ref(), Some(tokens)),
         put_part(output, manifest.quarantine.as_ref(), Some(&bad)),
@@ -122,7 +123,7 @@ pub async fn commit_vectors(
     let vectors_entry = entry(part, keys::vectors(shard, number)?);
     manifest.vectors = vectors_entry;
     expect_rows(&key, "vectors", manifest.counts.vectors, part.rows)?;
-    withdraw_unless_same(output, &key, &manifest).await?;
+    withdraw_unless_same(output, &key, &manifest, Some(shard)).await?;
     put_part(output, manifest.vectors.as_ref(), Some(part)).await?;
     output.put(&key, to_bytes(&manifest)).await?;
     Ok(manifest)
@@ -160,15 +161,24 @@ pub(crate) async fn read<M: Manifest>(output: &Location, key: &str) -> Result<Op
     }
 }
 
-/// Removes the manifest at `key` unless it already says what `manifest` does.
+/// Removes the manifest at `key` unless it already says what `manifest` does, and before it those that stand on it: of
+/// the run, and of the shard, where it is of a part of one.
 pub(crate) async fn withdraw_unless_same<M: Manifest>(
     output: &Location,
     key: &str,
     manifest: &M,
+    part_of: Option<&str>,
 ) -> Result<(), PublishError> {
     match output.get(key).await {
         Ok(bytes) if bytes == to_bytes(manifest) => Ok(()),
-        Ok(_) => Ok(output.delete(key).await?),
+        Ok(_) => {
+            output.delete(keys::SUCCESS).await?;
+            output.delete(keys::RUN).await?;
+            if let Some(shard) = part_of {
+                output.delete(&keys::shard_manifest(shard)?).await?;
+            }
+            Ok(output.delete(key).await?)
+        }
         Err(StoreError::NotFound { .. }) => Ok(()),
         Err(error) => Err(error.into()),
     }

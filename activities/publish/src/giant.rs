@@ -5,6 +5,7 @@
 
 use std::io::Write;
 
+use bytes::Bytes;
 use parquet::data_type::{ByteArray, ByteArrayType, DataType, Int32Type, Int64Type};
 use parquet::errors::ParquetError;
 use parquet::file::writer::SerializedRowGroupWriter;
@@ -41,17 +42,19 @@ pub(crate) fn write<W: Write + Send>(
     group.required::<Int32Type>(small.characters as i32)
 }
 
-/// Writes a text as all of a row group, whose columns are those of a text part.
+/// Writes a text as all of a row group, whose columns are those of a text part. Gives it back: there is no second one.
 pub(crate) fn write_text<W: Write + Send>(
     group: &mut SerializedRowGroupWriter<'_, W>,
     page_id: u64,
     title: &str,
-    text: &str,
-) -> Result<(), ParquetError> {
+    text: String,
+) -> Result<String, ParquetError> {
+    let text = Bytes::from(text);
     let mut group = Columns { group };
     group.required::<Int64Type>(page_id as i64)?;
     group.required::<ByteArrayType>(ByteArray::from(title))?;
-    group.required::<ByteArrayType>(ByteArray::from(text))
+    group.required::<ByteArrayType>(ByteArray::from(text.clone()))?;
+    String::from_utf8(Vec::from(text)).map_err(|error| ParquetError::General(error.to_string()))
 }
 
 struct Columns<'g, 'w, W: Write> {

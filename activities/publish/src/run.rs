@@ -31,7 +31,7 @@ pub async fn publish_run(
         output.delete(keys::SUCCESS).await?;
     }
     remove_leftovers(output, &named(&shards)?).await?;
-    withdraw_unless_same(output, keys::RUN, &manifest).await?;
+    withdraw_unless_same(output, keys::RUN, &manifest, None).await?;
     output.put(keys::RUN, to_bytes(&manifest)).await?;
     output.clear_unfinished().await?;
     output.put(keys::SUCCESS, Bytes::new()).await?;

@@ -26,7 +26,7 @@ pub async fn seal_shard(
     let manifest = sum_shard(output, snapshot, shard, parts, expect_vectors).await?;
     check_files(output, shard, &manifest.files).await?;
     let key = keys::shard_manifest(shard)?;
-    withdraw_unless_same(output, &key, &manifest).await?;
+    withdraw_unless_same(output, &key, &manifest, None).await?;
     output.put(&key, to_bytes(&manifest)).await?;
     remove_texts(output, shard).await?;
     Ok(manifest)

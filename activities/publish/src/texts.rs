@@ -40,20 +40,25 @@ impl TextPartWriter {
         })
     }
 
-    /// Appends a text.
-    pub fn push(&mut self, page_id: u64, title: &str, text: &str) -> Result<(), PublishError> {
+    /// Appends a text, and gives it back.
+    pub fn push(&mut self, page_id: u64, title: &str, text: String) -> Result<String, PublishError> {
         if text.len() >= ROW_GROUP_BYTES {
             self.flush()?;
-            return self.part.row_group(1, |group| giant::write_text(group, page_id, title, text));
+            let mut written = String::new();
+            self.part.row_group(1, |group| {
+                written = giant::write_text(group, page_id, title, text)?;
+                Ok(())
+            })?;
+            return Ok(written);
         }
         self.page_id.append_value(page_id);
         self.title.append_value(title);
-        self.text.append_value(text);
+        self.text.append_value(&text);
         self.bytes += title.len() + text.len() + size_of::<u64>();
         if self.bytes >= ROW_GROUP_BYTES {
             self.flush()?;
         }
-        Ok(())
+        Ok(text)
     }
 
     /// Ends the part.
@@ -84,7 +89,7 @@ mod tests {
         let giant = "giant ".repeat(ROW_GROUP_BYTES / 6 + 1);
         let rows = [(7, "A", "text of a"), (8, "G", giant.as_str()), (9, "B", ""), (7, "A", "again")];
         for (page_id, title, text) in rows {
-            part.push(page_id, title, text).unwrap();
+            assert!(part.push(page_id, title, text.to_owned()).unwrap() == text);
         }
         let part = part.finish().unwrap();
         assert_eq!(part.rows, 4);

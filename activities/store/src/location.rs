@@ -129,7 +129,7 @@ impl Location {
             self.backend.put(&path, content.into()).await?;
             Ok::<(), Failure>(reach(Point::After, key)?)
         };
-        put.await.map_err(|failure| self.failed("write", key, failure))
+        put.await.map_err(|failure| self.unwritten(key, failure))
     }
 
     /// Every object below `prefix` (empty for all), sorted by key.
@@ -192,8 +192,17 @@ impl Location {
     /// is whole. What was made of it before is kept where `origin`, which says what it is made of, is the same.
     pub async fn grow(&self, key: &str, bytes: u64, origin: &str) -> Result<Growing, StoreError> {
         let grown = self.backend.grow(&object_path(key)?, bytes, origin).await;
-        let grown = grown.map_err(|failure| self.failed("write", key, failure))?;
+        let grown = grown.map_err(|failure| self.unwritten(key, failure))?;
         Ok(Growing { location: self.clone(), key: key.to_owned(), grown })
+    }
+
+    /// What is not there while it is written has been taken away by someone: written again, it may stay.
+    fn unwritten(&self, key: &str, failure: Failure) -> StoreError {
+        let failure = match failure {
+            Failure::NotFound => Failure::Other("it was removed while it was written".into()),
+            other => other,
+        };
+        self.failed("write", key, failure)
     }
 
     fn failed(&self, action: &'static str, key: &str, failure: Failure) -> StoreError {
@@ -227,18 +236,18 @@ impl Growing {
 
     /// Adds bytes.
     pub async fn append(&mut self, bytes: Bytes) -> Result<(), StoreError> {
-        self.grown.append(bytes).await.map_err(|failure| self.location.failed("write", &self.key, failure))
+        self.grown.append(bytes).await.map_err(|failure| self.location.unwritten(&self.key, failure))
     }
 
     /// Makes safe what was added, as far as the storage can: a bucket keeps whole pieces.
     pub async fn save(&mut self) -> Result<(), StoreError> {
-        self.grown.save().await.map_err(|failure| self.location.failed("write", &self.key, failure))
+        self.grown.save().await.map_err(|failure| self.location.unwritten(&self.key, failure))
     }
 
     /// Makes it visible. Fails unless it has all of its bytes.
     pub async fn finish(self) -> Result<(), StoreError> {
         let Self { location, key, grown } = self;
-        grown.finish().await.map_err(|failure| location.failed("write", &key, failure))
+        grown.finish().await.map_err(|failure| location.unwritten(&key, failure))
     }
 
     /// Throws away what was made.

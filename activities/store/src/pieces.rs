@@ -85,6 +85,15 @@ impl Pieces {
         self.write().await
     }
 
+    /// Whether the object is there, whole.
+    async fn is_there(&self) -> Result<bool, Failure> {
+        match objects::head(&*self.store, &self.target).await {
+            Ok(found) => Ok(found.bytes == self.wanted),
+            Err(Failure::NotFound) => Ok(false),
+            Err(failure) => Err(failure),
+        }
+    }
+
     /// The bucket has forgotten the upload, by a rule of its own: the next attempt begins anew.
     async fn lost(&self) -> Failure {
         let forgotten = objects::delete(&*self.store, &beside(&self.target)).await;
@@ -95,7 +104,9 @@ impl Pieces {
 #[async_trait]
 impl Grow for Pieces {
     fn bytes(&self) -> u64 {
-        self.note.pieces.len() as u64 * self.note.piece_bytes + self.rest.len() as u64
+        // The last piece may be short.
+        let noted = self.note.pieces.len() as u64 * self.note.piece_bytes;
+        self.wanted.min(noted + self.rest.len() as u64)
     }
 
     async fn append(&mut self, bytes: Bytes) -> Result<(), Failure> {
@@ -123,7 +134,14 @@ impl Grow for Pieces {
         }
         let pieces = std::mem::take(&mut self.note.pieces);
         let pieces = pieces.into_iter().map(|content_id| PartId { content_id }).collect();
-        self.uploads.complete_multipart(&self.target, &self.note.upload, pieces).await?;
+        match self.uploads.complete_multipart(&self.target, &self.note.upload, pieces).await {
+            // An earlier attempt may have completed it, and died or lost the answer before it could forget the upload.
+            Err(object_store::Error::NotFound { .. }) if !self.is_there().await? => {
+                return Err(self.lost().await);
+            }
+            Ok(_) | Err(object_store::Error::NotFound { .. }) => {}
+            Err(error) => return Err(error.into()),
+        }
         objects::delete(&*self.store, &beside(&self.target)).await
     }
 
@@ -151,4 +169,33 @@ async fn abort(uploads: &dyn MultipartStore, target: &Path, upload: String) -> R
 
 fn beside(target: &Path) -> Path {
     Path::from(format!("{target}.partial.json"))
+}
+
+#[cfg(test)]
+mod tests {
+    use object_store::memory::InMemory;
+
+    use super::*;
+
+    async fn open(store: &Arc<InMemory>, wanted: u64) -> Box<Pieces> {
+        let pieces = Pieces::open(store.clone(), store.clone(), Path::from("x"), wanted, "origin").await;
+        Box::new(pieces.unwrap())
+    }
+
+    #[tokio::test]
+    async fn an_upload_of_which_only_the_end_is_missing_is_completed() {
+        let store = Arc::new(InMemory::new());
+        let whole = Bytes::from(vec![7; LEAST_BYTES as usize + 5]);
+        let wanted = whole.len() as u64;
+        let mut pieces = open(&store, wanted).await;
+        pieces.append(whole.clone()).await.unwrap();
+        let short = pieces.rest.split().freeze();
+        pieces.send(short).await.unwrap();
+        drop(pieces);
+
+        let pieces = open(&store, wanted).await;
+        assert_eq!(pieces.bytes(), wanted);
+        pieces.finish().await.unwrap();
+        assert_eq!(objects::get(&*store, &Path::from("x")).await.unwrap(), whole);
+    }
 }

@@ -113,6 +113,18 @@ async fn grows(location: &Location) {
     growing.finish().await.unwrap();
     assert_eq!(location.get("big").await.unwrap(), "xyz");
 
+    // All has come, and who brought it died before the object was made visible.
+    let mut growing = location.grow("late", total, "origin 1").await.unwrap();
+    growing.append(large.clone()).await.unwrap();
+    growing.save().await.unwrap();
+    drop(growing);
+    let mut growing = location.grow("late", total, "origin 1").await.unwrap();
+    let kept = growing.bytes() as usize;
+    growing.append(large.slice(kept..)).await.unwrap();
+    growing.finish().await.unwrap();
+    assert!(location.get("late").await.unwrap() == large);
+    location.delete("late").await.unwrap();
+
     let growing = location.grow("nothing", 3, "origin 1").await.unwrap();
     growing.discard().await.unwrap();
     location.delete("big").await.unwrap();

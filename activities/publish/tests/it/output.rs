@@ -120,6 +120,10 @@ async fn the_old_manifest_goes_before_the_data_changes() {
     .await;
     assert!(failed.is_err(), "the data could not be written");
     assert!(committed_tokens(&output, SHARDS[0], 0).await.unwrap().is_none());
+    assert!(committed_shard(&output, SHARDS[0]).await.unwrap().is_none());
+    assert!(read_run(&output).await.unwrap().is_none());
+    assert!(output.head(keys::SUCCESS).await.unwrap().is_none());
+    assert!(committed_shard(&output, SHARDS[1]).await.unwrap().is_some(), "nothing of it changes");
 }
 
 #[tokio::test]

@@ -194,6 +194,8 @@ async fn quarantine_must_be_json_lines() {
         manifest.quarantine = None;
         let bad = QuarantinePart { bytes: bytes.into(), rows: 1 };
         commit_tokens(&output, manifest, &common::files(&common::token_part(&rows), &bad)).await.unwrap();
+        seal_shard(&output, common::SNAPSHOT, SHARDS[0], 2, true).await.unwrap();
+        publish_run(&output, &common::owner("a"), &common::shards(2)).await.unwrap();
         assert_one(&problems(&output).await, &keys::quarantine(SHARDS[0], 0).unwrap(), problem);
     }
 }
