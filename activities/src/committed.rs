@@ -5,7 +5,7 @@ use sha2::{Digest, Sha256};
 use temporalio_sdk::activities::ActivityError;
 #[cfg(feature = "cpu")]
 use wikitok_publish::TokensManifest;
-use wikitok_publish::{FileEntry, PublishError, hexadecimal};
+use wikitok_publish::{FileEntry, PublishError};
 #[cfg(feature = "gpu")]
 use wikitok_store::ErrorKind;
 use wikitok_store::{Location, StoreError};
@@ -45,7 +45,7 @@ pub(crate) async fn is_intact(output: &Location, file: &FileEntry) -> Result<boo
 #[cfg(feature = "gpu")]
 pub(crate) async fn get(output: &Location, file: &FileEntry) -> Result<Bytes, ActivityError> {
     let bytes = output.get(&file.key).await.map_err(failure)?;
-    let digest = hexadecimal(&off_the_async_threads(Sha256::new(), bytes.clone()).await.finalize());
+    let digest = hex::encode(off_the_async_threads(Sha256::new(), bytes.clone()).await.finalize());
     if digest == file.sha256 {
         return Ok(bytes);
     }
@@ -70,7 +70,7 @@ async fn digest(output: &Location, file: &FileEntry) -> Result<Option<String>, S
         read += piece.len() as u64;
         hash = off_the_async_threads(hash, piece).await;
     }
-    Ok(Some(hexadecimal(&hash.finalize())))
+    Ok(Some(hex::encode(hash.finalize())))
 }
 
 async fn off_the_async_threads(hash: Sha256, piece: Bytes) -> Sha256 {

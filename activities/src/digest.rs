@@ -33,7 +33,7 @@ impl Digesting {
     /// The digest of what was read, and where that ended.
     pub(crate) fn taken(&self) -> (String, u64) {
         let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        (wikitok_publish::hexadecimal(&state.hash.clone().finalize()), state.next)
+        (hex::encode(state.hash.clone().finalize()), state.next)
     }
 
     /// The digest of the bytes up to `to`, whatever was read. `watch` is called for each chunk; when it gives
@@ -41,7 +41,7 @@ impl Digesting {
     pub(crate) fn up_to(&self, to: u64, watch: impl Fn() -> bool) -> Result<String, DumpError> {
         let mut state = State { hash: Sha256::new_with_prefix(&self.start), next: self.from };
         state.read_to(&*self.source, to, watch)?;
-        Ok(wikitok_publish::hexadecimal(&state.hash.finalize()))
+        Ok(hex::encode(state.hash.finalize()))
     }
 }
 
@@ -96,7 +96,7 @@ mod tests {
 
     #[test]
     fn every_byte_counts_once_however_it_is_read() {
-        let whole = wikitok_publish::hexadecimal(&Sha256::digest(b"start234567"));
+        let whole = hex::encode(Sha256::digest(b"start234567"));
         for reads in [&[(2, 6)][..], &[(2, 2), (4, 4)], &[(2, 3), (3, 2), (2, 6)], &[(0, 1), (6, 2)]] {
             let source = digits();
             for (offset, length) in reads {

@@ -105,7 +105,7 @@ pub(crate) fn hand_over(
     let Some(checkpoint) = &outcome.next else { return Ok((next, None)) };
     let key = checkpoint_key(&input.shard.name, input.part + 1)?;
     let bytes = Bytes::from(checkpoint.to_bytes());
-    next.checkpoint_sha256 = Some(wikitok_publish::hexadecimal(&Sha256::digest(&bytes)));
+    next.checkpoint_sha256 = Some(hex::encode(Sha256::digest(&bytes)));
     next.checkpoint = Some(key.clone());
     Ok((next, Some((key, bytes))))
 }
@@ -120,7 +120,7 @@ impl Next {
             Err(error) => return Err(failure(error)),
         };
         Ok(match &self.checkpoint_sha256 {
-            Some(sha256) => *sha256 == wikitok_publish::hexadecimal(&Sha256::digest(&bytes)),
+            Some(sha256) => *sha256 == hex::encode(Sha256::digest(&bytes)),
             None => Checkpoint::from_bytes(&bytes).is_ok(),
         })
     }

@@ -142,7 +142,7 @@ fn vectors_fingerprint(tokens_fingerprint: &str, embedding: &Embedding) -> Strin
 }
 
 fn digest(value: &serde_json::Value) -> String {
-    wikitok_publish::hexadecimal(&Sha256::digest(value.to_string().as_bytes()))
+    hex::encode(Sha256::digest(value.to_string().as_bytes()))
 }
 
 #[cfg(test)]

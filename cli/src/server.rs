@@ -8,8 +8,10 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use rustix::process::{Pid, Signal, kill_process};
+use temporalio_common::protos::temporal::api::enums::v1::TaskQueueType;
 use tokio::process::{Child, Command};
-use wikitok_worker::{environment, home};
+use wikitok_activities::queues;
+use wikitok_worker::{Connector, Queue, environment, home};
 use wikitok_workflows::names;
 
 use crate::error::Hinted;
@@ -65,7 +67,7 @@ impl Server {
 
     /// URL of the server.
     pub(crate) fn address(&self) -> String {
-        format!("http://127.0.0.1:{}", self.ports.server)
+        address(self.ports)
     }
 
     /// URL of its Web UI.
@@ -94,17 +96,30 @@ impl Server {
 }
 
 async fn wait_until_ready(child: &mut Child, ports: Ports) -> anyhow::Result<()> {
+    let address = address(ports);
     let deadline = Instant::now() + STARTS_WITHIN;
     while Instant::now() < deadline {
         if let Some(status) = child.try_wait()? {
             anyhow::bail!("the Temporal server did not start: {status}");
         }
-        if TcpStream::connect((Ipv4Addr::LOCALHOST, ports.server)).is_ok() {
+        // A program that ends at once may have listened before, so one open port says little.
+        if TcpStream::connect((Ipv4Addr::LOCALHOST, ports.server)).is_ok() && serves(&address).await {
             return Ok(());
         }
         tokio::time::sleep(LOOK_EVERY).await;
     }
     anyhow::bail!("the Temporal server did not answer within {} s", STARTS_WITHIN.as_secs())
+}
+
+/// Whether the services behind the address answer, too.
+async fn serves(address: &str) -> bool {
+    let Ok(connector) = Connector::local(address) else { return false };
+    let Ok(client) = connector.connect().await else { return false };
+    queues::workers(&client, Queue::Workflow.task_queue(), TaskQueueType::Workflow).await.is_ok()
+}
+
+fn address(ports: Ports) -> String {
+    format!("http://127.0.0.1:{}", ports.server)
 }
 
 fn lock(database: &Path) -> anyhow::Result<File> {

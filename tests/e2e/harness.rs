@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
-use std::time::{Duration, Instant};
 
 use serde_json::Value;
+pub(crate) use wikitok_tests::wait_until;
 
 /// The root of the checkout.
 pub(crate) fn root() -> PathBuf {
@@ -121,15 +121,6 @@ pub(crate) fn assert_same(left: &Path, right: &Path) {
     assert_eq!(names(&left), names(&right));
     for (name, bytes) in &left {
         assert!(bytes == &right[name], "`{}` differs", name.display());
-    }
-}
-
-/// Waits until something holds; fails when it does not within a minute.
-pub(crate) fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
-    let deadline = Instant::now() + Duration::from_mins(1);
-    while !holds() {
-        assert!(Instant::now() < deadline, "waited a minute until {what}");
-        std::thread::sleep(Duration::from_millis(20));
     }
 }
 

@@ -32,10 +32,20 @@ impl Server {
             .spawn()
             .unwrap();
         let mut server = Self { child, port, database: database.to_owned() };
-        wait_until("the server answers or ends", || {
-            server.has_ended() || std::net::TcpStream::connect(("127.0.0.1", port)).is_ok()
-        });
+        wait_until("the server answers or ends", || server.has_ended() || server.serves());
         (!server.has_ended()).then_some(server)
+    }
+
+    /// Whether all its services answer. The first opens its port before the last has found its own.
+    fn serves(&self) -> bool {
+        std::net::TcpStream::connect(("127.0.0.1", self.port)).is_ok()
+            && Command::new(home().join("bin/temporal"))
+                .args(["task-queue", "describe", "--task-queue", "any", "--address", &self.address()])
+                .stdout(Stdio::null())
+                .stderr(Stdio::null())
+                .status()
+                .unwrap()
+                .success()
     }
 
     fn has_ended(&mut self) -> bool {

@@ -22,7 +22,7 @@ fn fetched() -> PathBuf {
 }
 
 /// Waits until something holds; fails when it does not within a minute.
-fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
+pub fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
     let deadline = Instant::now() + Duration::from_mins(1);
     while !holds() {
         assert!(Instant::now() < deadline, "waited a minute until {what}");

@@ -88,7 +88,8 @@ impl Encryption {
     /// With the key that `digits` spell; `place` says where they are from.
     fn new(digits: &str, place: &str) -> Result<Self, EncryptionError> {
         let not_a_key = || EncryptionError::NotAKey { place: place.to_owned() };
-        let bytes = bytes(digits.trim()).filter(|bytes| bytes.len() == KEY_BYTES).ok_or_else(not_a_key)?;
+        let mut bytes = [0; KEY_BYTES];
+        hex::decode_to_slice(digits.trim(), &mut bytes).map_err(|_| not_a_key())?;
         let key = UnboundKey::new(&AES_256_GCM, &bytes).map_err(|_| not_a_key())?;
         let id = id_of(&bytes);
         Ok(Self { key: Arc::new(LessSafeKey::new(key)), id })
@@ -155,11 +156,6 @@ impl PayloadCodec for Encryption {
 
 fn wrong(what: &'static str) -> PayloadConversionError {
     PayloadConversionError::EncodingError(what.into())
-}
-
-fn bytes(digits: &str) -> Option<Vec<u8>> {
-    let pairs = digits.as_bytes().chunks(2);
-    pairs.map(|pair| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()).collect()
 }
 
 #[cfg(test)]

@@ -1,7 +1,5 @@
 //! A plan cuts a shard into ranges, the unit of retry.
 
-use std::fmt::Write as _;
-
 use serde::{Deserialize, Serialize};
 
 use crate::{DumpError, ReadAt};
@@ -65,16 +63,8 @@ pub fn sniff(source: &dyn ReadAt) -> Result<Compression, DumpError> {
         [] => Err(DumpError::EmptyFile),
         [0x1f, 0x8b, ..] => Ok(Compression::Gzip),
         [b'B', b'Z', b'h', ..] => Ok(Compression::Bzip2),
-        other => Err(DumpError::UnknownFormat { first_bytes: hexadecimal(other) }),
+        other => Err(DumpError::UnknownFormat { first_bytes: hex::encode(other) }),
     }
-}
-
-fn hexadecimal(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        // Writing to a string cannot fail.
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }
 
 #[cfg(test)]

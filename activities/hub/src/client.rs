@@ -100,7 +100,7 @@ impl Client {
             let written = partial.write_all(&piece);
             written.map_err(|source| HubError::Cache { path: partial.path().to_owned(), source })?;
         }
-        let found = hexadecimal(&digest.finalize());
+        let found = hex::encode(digest.finalize());
         if etag.len() == found.len() && etag != found {
             return Err(other(&url, &format!("its sha256 is {found}, and should be {etag}")));
         }
@@ -129,11 +129,6 @@ impl Client {
             _ => response.error_for_status().map_err(|source| unreachable(url, source)),
         }
     }
-}
-
-fn hexadecimal(bytes: &[u8]) -> String {
-    let digits = bytes.iter().flat_map(|byte| [byte >> 4, byte & 15]);
-    digits.filter_map(|digit| char::from_digit(digit.into(), 16)).collect()
 }
 
 fn unreachable(url: &str, source: reqwest::Error) -> HubError {

@@ -90,11 +90,7 @@ fn reply(path: &str, files: &BTreeMap<String, String>) -> (&'static str, String,
 }
 
 fn sha256(text: &str) -> String {
-    hexadecimal(&Sha256::digest(text))
-}
-
-fn hexadecimal(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}"))
+    hex::encode(Sha256::digest(text))
 }
 
 fn files() -> [(&'static str, &'static str); 5] {

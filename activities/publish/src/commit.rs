@@ -47,10 +47,15 @@ pub async fn claim(output: &Location, owner: &RunOwner) -> Result<Option<RunOwne
     if before.as_ref() == Some(owner) {
         return Ok(before);
     }
-    output.delete(keys::SUCCESS).await?;
-    output.delete(keys::RUN).await?;
+    withdraw_run(output).await?;
     output.put(keys::OWNER, to_bytes(owner)).await?;
     Ok(before)
+}
+
+/// Takes back that the output is whole, then what it was to consist of.
+async fn withdraw_run(output: &Location) -> Result<(), PublishError> {
+    output.delete(keys::SUCCESS).await?;
+    Ok(output.delete(keys::RUN).await?)
 }
 
 /// Whose the output is; `None` when no run has claimed it.
@@ -172,8 +177,7 @@ pub(crate) async fn withdraw_unless_same<M: Manifest>(
     match output.get(key).await {
         Ok(bytes) if bytes == to_bytes(manifest) => Ok(()),
         Ok(_) => {
-            output.delete(keys::SUCCESS).await?;
-            output.delete(keys::RUN).await?;
+            withdraw_run(output).await?;
             if let Some(shard) = part_of {
                 output.delete(&keys::shard_manifest(shard)?).await?;
             }

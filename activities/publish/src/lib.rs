@@ -51,7 +51,7 @@ pub use manifests::{
     ShardSummary, TokensManifest, VectorsInput, VectorsManifest,
 };
 pub use nearest::{Hit, nearest, passage_texts};
-pub use part::{EncodedPart, hexadecimal};
+pub use part::EncodedPart;
 pub use read::{Text, TextBatches, read_texts};
 pub use run::publish_run;
 pub use sample::{Judge, Sample, SampledArticle, sample};

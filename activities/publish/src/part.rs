@@ -1,6 +1,5 @@
 //! A part is one Parquet file, encoded row group by row group, the columns of one side by side.
 
-use std::fmt::Write as _;
 use std::io;
 use std::panic;
 use std::thread::{self, ScopedJoinHandle};
@@ -50,15 +49,7 @@ impl EncodedPart {
 
 /// The sha256 of `bytes`, in lower-case hexadecimal.
 pub(crate) fn sha256(bytes: &[u8]) -> String {
-    hexadecimal(&Sha256::digest(bytes))
-}
-
-/// Bytes in lower-case hexadecimal, as manifests have digests.
-pub fn hexadecimal(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut text, byte| {
-        write!(text, "{byte:02x}").expect("writing to a string does not fail");
-        text
-    })
+    hex::encode(Sha256::digest(bytes))
 }
 
 /// What all our Parquet files have in common. The writer's name is fixed: the library's own carries its

@@ -10,8 +10,6 @@ use sha2::{Digest, Sha256};
 use tempfile::{SpooledData, SpooledTempFile};
 use wikitok_store::Content;
 
-use crate::part::hexadecimal;
-
 /// What is written, and its digest so far.
 pub(crate) struct Spool {
     held: SpooledTempFile,
@@ -31,7 +29,7 @@ impl Spool {
             SpooledData::InMemory(bytes) => Bytes::from(bytes.into_inner()).into(),
             SpooledData::OnDisk(file) => Content::file(file)?,
         };
-        Ok((content, hexadecimal(&self.hash.finalize())))
+        Ok((content, hex::encode(self.hash.finalize())))
     }
 }
 
@@ -63,7 +61,7 @@ mod tests {
         };
         let (bytes, sha256) = made(1 << 20);
         assert_eq!(bytes.len(), 4000);
-        assert_eq!(sha256, hexadecimal(&Sha256::digest(&bytes)));
+        assert_eq!(sha256, hex::encode(Sha256::digest(&bytes)));
         assert_eq!(made(100), (bytes, sha256));
     }
 }

@@ -143,7 +143,7 @@ fn write_texts(input: &Input) -> PathBuf {
 /// The vocabulary, which tiktoken would fetch from the network: its tokens in hexadecimal, in order.
 fn write_ranks() -> PathBuf {
     let engine = tiktoken_rs::cl100k_base_singleton();
-    let token = |rank| wikitok_publish::hexadecimal(&engine.decode_bytes(&[rank]).unwrap());
+    let token = |rank| hex::encode(engine.decode_bytes(&[rank]).unwrap());
     let tokens: Vec<_> = (0..100_256).map(token).collect();
     let path = data::scratch().join("cl100k_base.json");
     fs::write(&path, serde_json::to_vec(&tokens).unwrap()).unwrap();

@@ -53,14 +53,14 @@ pub(crate) fn sha256_of_file(path: &Path) -> Result<String, EmbedError> {
     let mut chunk = vec![0; 1 << 20];
     loop {
         match file.read(&mut chunk).map_err(|source| unreadable(path, source))? {
-            0 => return Ok(hexadecimal(&digest.finalize())),
+            0 => return Ok(hex::encode(digest.finalize())),
             read => digest.update(&chunk[..read]),
         }
     }
 }
 
 pub(crate) fn sha256(bytes: &[u8]) -> String {
-    hexadecimal(&Sha256::digest(bytes))
+    hex::encode(Sha256::digest(bytes))
 }
 
 pub(crate) fn unreadable(path: &Path, source: io::Error) -> EmbedError {
@@ -70,9 +70,4 @@ pub(crate) fn unreadable(path: &Path, source: io::Error) -> EmbedError {
         }
         _ => EmbedError::ModelRead { path: path.to_owned(), source },
     }
-}
-
-fn hexadecimal(bytes: &[u8]) -> String {
-    let digits = bytes.iter().flat_map(|byte| [byte >> 4, byte & 15]);
-    digits.filter_map(|digit| char::from_digit(digit.into(), 16)).collect()
 }

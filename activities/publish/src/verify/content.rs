@@ -2,6 +2,7 @@
 
 use arrow_array::RecordBatch;
 use arrow_array::types::{UInt32Type, UInt64Type};
+use arrow_schema::DataType;
 use bytes::Bytes;
 
 use crate::PublishError;
@@ -19,8 +20,10 @@ impl From<PublishError> for Wrong {
     }
 }
 
-/// How far the length of a vector may be from 1: rounding of some hundred numbers to 16 bits, with room.
-const NORM_TOLERANCE: f32 = 5e-4;
+/// How far the length of a vector may be from 1.
+const NORM_TOLERANCE: f32 = 1e-4;
+/// The same where some hundred numbers were rounded to 16 bits.
+const NORM_TOLERANCE_F16: f32 = 5e-4;
 
 /// Checks a token file; returns its page ids.
 pub(super) fn check_tokens(bytes: Bytes, rows: u64, tokens: u64, characters: u64) -> Result<Vec<u64>, Wrong> {
@@ -115,9 +118,13 @@ impl VectorSum {
         let page_ids = numbers::<UInt64Type>(batch, "page_id")?;
         let passages = numbers::<UInt32Type>(batch, "passage")?;
         let (lists, values) = vectors(batch, "embedding")?;
+        let tolerance = self.normalized.then(|| match lists.value_type() {
+            DataType::Float16 => NORM_TOLERANCE_F16,
+            _ => NORM_TOLERANCE,
+        });
         for (row, vector) in values.chunks_exact(lists.value_length().max(1) as usize).enumerate() {
             let (page_id, passage) = (page_ids.value(row), passages.value(row));
-            check_length(page_id, passage, self.normalized, vector)?;
+            check_length(page_id, passage, tolerance, vector)?;
             self.follow(page_id, passage)?;
         }
         self.rows += batch.num_rows() as u64;
@@ -136,9 +143,10 @@ impl VectorSum {
     }
 }
 
-fn check_length(page_id: u64, passage: u32, normalized: bool, vector: &[f32]) -> Result<(), Wrong> {
+/// Without a tolerance, vectors may have any length.
+fn check_length(page_id: u64, passage: u32, tolerance: Option<f32>, vector: &[f32]) -> Result<(), Wrong> {
     let norm = dot(vector, vector).sqrt();
-    if (norm - 1.0).abs() <= NORM_TOLERANCE || (!normalized && norm.is_finite()) {
+    if tolerance.map_or(norm.is_finite(), |tolerance| (norm - 1.0).abs() <= tolerance) {
         return Ok(());
     }
     Err(Wrong(format!("has a vector of length {norm} instead of 1: page {page_id}, passage {passage}")))
