@@ -19,7 +19,7 @@ use wikitok_dump::{
     ByteRange, Compression, DumpError, Layout, LocationObject, RangeBytes, RangeInput, ReadAt, Snapshot,
 };
 use wikitok_store::{ErrorKind, Growing, Location, ObjectInfo, StoreError};
-use wikitok_workflows::contract::{Beat, CheckCopyInput, MirrorShardInput, Run, Shard};
+use wikitok_workflows::contract::{CheckCopyInput, MirrorShardInput, Run, Shard};
 
 use crate::digest::Digesting;
 use crate::failure::{failed, failure};
@@ -33,7 +33,6 @@ const WRITE_BYTES: usize = 64 << 10;
 /// Setbacks in a row, with nothing copied between them, that are borne before Temporal is told.
 const SETBACKS: u32 = 3;
 const PAUSE: Duration = Duration::from_secs(1);
-const HEARTBEAT_EVERY: Duration = Duration::from_millis(500);
 
 /// What is known of a copy.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
@@ -114,17 +113,9 @@ pub(crate) async fn shard(
     input: &MirrorShardInput,
 ) -> Result<Shard, ActivityError> {
     let copied = AtomicU64::new(0);
-    let work = copy(input, &copied);
-    tokio::pin!(work);
-    let mut look = tokio::time::interval(HEARTBEAT_EVERY);
-    loop {
-        tokio::select! {
-            done = &mut work => return done,
-            _ = look.tick() => {
-                context.record_heartbeat(Beat { done: copied.load(Ordering::Relaxed) }).await?;
-            }
-            () = context.cancelled() => return Err(ActivityError::cancelled()),
-        }
+    tokio::select! {
+        ended = pulse::alive_at(context, &copied, copy(input, &copied)) => ended,
+        () = context.cancelled() => Err(ActivityError::cancelled()),
     }
 }
 

@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use temporalio_sdk::activities::{ActivityContext, ActivityError};
+use wikitok_store::progress::Progress;
 use wikitok_workflows::contract::Beat;
 
 use crate::failure::{Classified, failed, failure};
@@ -42,17 +43,44 @@ impl Pulse {
     }
 }
 
-/// Waits for storage, and heartbeats meanwhile: it may take long, and says nothing while it does.
+/// Stops work that nobody waits for any more: its attempt is over, and another one may be at work.
+struct StopOnDrop(Arc<Pulse>);
+
+impl Drop for StopOnDrop {
+    fn drop(&mut self) {
+        self.0.stop.store(true, Ordering::Relaxed);
+    }
+}
+
+/// Waits for storage, and heartbeats for as long as that moves.
 pub(crate) async fn alive<T>(
     context: &ActivityContext,
     work: impl Future<Output = Result<T, ActivityError>>,
 ) -> Result<T, ActivityError> {
+    alive_at(context, &AtomicU64::new(0), work).await
+}
+
+/// The same for work that counts what it has `done`.
+pub(crate) async fn alive_at<T>(
+    context: &ActivityContext,
+    done: &AtomicU64,
+    work: impl Future<Output = Result<T, ActivityError>>,
+) -> Result<T, ActivityError> {
+    let progress = Progress::default();
+    let work = progress.of(work);
     tokio::pin!(work);
     let mut look = tokio::time::interval(LOOK_EVERY);
+    let mut reported = None;
     loop {
         tokio::select! {
-            done = &mut work => return done,
-            _ = look.tick() => context.record_heartbeat(Beat::default()).await?,
+            ended = &mut work => return ended,
+            _ = look.tick() => {
+                let steps = Some(progress.steps());
+                if steps != reported {
+                    reported = steps;
+                    context.record_heartbeat(Beat { done: done.load(Ordering::Relaxed) }).await?;
+                }
+            }
         }
     }
 }
@@ -65,6 +93,7 @@ pub(crate) async fn blocking<T: Send + 'static, E: Classified>(
 ) -> Result<T, ActivityError> {
     let pulse = Arc::new(Pulse::default());
     let shared = pulse.clone();
+    let _stop = StopOnDrop(pulse.clone());
     let mut working = tokio::task::spawn_blocking(move || work(&shared));
     let mut look = tokio::time::interval(LOOK_EVERY);
     let mut reported = 0;

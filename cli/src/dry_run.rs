@@ -1,37 +1,28 @@
 //! `start --dry-run`: what a run would do, and an estimate of what it takes.
 //!
-//! The estimate rests on a sample: the beginning of the first shard is read, tokenized, written and, where the
-//! model is here, embedded, on this machine and now.
+//! The estimate rests on a [`Sample`].
+
+mod sample;
+mod vectors;
 
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::Instant;
 
 use anyhow::Context;
 use serde::Serialize;
 use tokio::runtime::Handle;
 use wikitok_activities::plan;
-use wikitok_dump::{
-    ByteRange, Compression, LocationObject, RangeInput, RangeLimits, RangePlan, ReadAt, Record, Snapshot,
-};
-use wikitok_embed::{Embedder, EmbedderOptions};
-use wikitok_publish::{TokenPartOptions, TokenPartWriter, TokenRow};
-use wikitok_store::Location;
-use wikitok_tokenize::Tokenizer;
-use wikitok_workflows::contract::Run;
+use wikitok_dump::{Compression, LocationObject, RangePlan, Snapshot};
+use wikitok_store::{Location, StoreError};
+
+use self::sample::{Estimate, Sample};
 
 use crate::arguments::{Format, StartArguments};
 use crate::error::FAILED;
 use crate::output::{self, thousands};
 use crate::preflight::{self, Sought};
 
-/// Compressed bytes of the sample: some seconds of work.
-const SAMPLE_BYTES: u64 = 4 << 20;
-/// Articles of it that are embedded.
-const SAMPLE_TEXTS: usize = 24;
-/// A vector takes so much in its file: numbers hardly compress.
-const VECTOR_BYTES: u64 = 384 * 4;
 /// A run stops being possible when the output needs more than this share of the space that is free.
 const USABLE_SPACE: f64 = 0.95;
 
@@ -56,21 +47,6 @@ struct Plan {
     /// Free space at the output, where that can be told.
     free_bytes: Option<u64>,
     estimate: Estimate,
-}
-
-/// What the run would take, all of it, by the sample.
-#[derive(Serialize)]
-struct Estimate {
-    articles: u64,
-    tokens: u64,
-    output_bytes: u64,
-    /// Seconds of one core like one of this machine.
-    cpu_seconds: f64,
-    /// Seconds of embedding on this machine's device, with all its cores; none where it could not be tried.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    embed_seconds: Option<f64>,
-    /// What the estimate rests on.
-    rests_on: String,
 }
 
 pub(crate) async fn run(arguments: &StartArguments, format: Format) -> anyhow::Result<ExitCode> {
@@ -126,10 +102,11 @@ fn ranges(snapshot: &Snapshot, compression: Compression, range_bytes: u64) -> u6
 
 /// Parts that are committed at an output, whatever they were made of.
 async fn parts_committed(output: &str) -> anyhow::Result<u64> {
-    if !Path::new(output).is_dir() {
-        return Ok(0);
-    }
-    let manifests = Location::open(output)?.list("manifests").await?;
+    let output = match Location::open(output) {
+        Err(StoreError::NoSuchDirectory { .. }) => return Ok(0),
+        opened => opened?,
+    };
+    let manifests = output.list("manifests").await?;
     Ok(manifests.iter().filter(|object| object.key.ends_with(".tokens.json")).count() as u64)
 }
 
@@ -138,102 +115,6 @@ fn free_bytes(output: &str) -> Option<u64> {
     let there = Path::new(output).ancestors().find(|path| path.is_dir())?;
     let stat = rustix::fs::statvfs(there).ok()?;
     Some(stat.f_bavail * stat.f_frsize)
-}
-
-/// What the beginning of the first shard gave.
-struct Sample {
-    compressed_bytes: u64,
-    articles: u64,
-    tokens: u64,
-    part_bytes: u64,
-    cpu_seconds: f64,
-    /// Seconds for each vector; none where the model could not be tried, and why.
-    embed_seconds: Result<f64, String>,
-}
-
-impl Sample {
-    fn take(
-        source: Arc<dyn ReadAt>,
-        compression: Compression,
-        run: &Run,
-        embedder: &EmbedderOptions,
-    ) -> anyhow::Result<Self> {
-        let bytes = SAMPLE_BYTES.min(source.len());
-        let range = match compression {
-            Compression::Bzip2 => RangeInput::Blocks(ByteRange { from: 0, to: bytes }),
-            Compression::Gzip => RangeInput::Stream { start: None, consume_bytes: bytes },
-        };
-        let tokenizer = Tokenizer::new(run.configuration.encoding.parse()?)?;
-        let options =
-            TokenPartOptions { keep_text: run.configuration.keep_text, ..TokenPartOptions::default() };
-        let (mut part, mut texts, mut articles) = (TokenPartWriter::new(options)?, Vec::new(), 0);
-        let began = Instant::now();
-        let mut reader = wikitok_dump::open_range(source, &range, RangeLimits::default())?
-            .wanting(plan::wanted(&run.configuration));
-        while let Some(record) = reader.next()? {
-            let Record::Article(article) = record else { continue };
-            articles += 1;
-            let tokens = tokenizer.encode_ordinary(&article.text)?;
-            if texts.len() < SAMPLE_TEXTS {
-                texts.push(article.text.clone());
-            }
-            let (page_id, title, text) = (article.page_id, article.title, article.text);
-            let (revision_id, timestamp) = (article.revision_id, article.timestamp);
-            part.push(TokenRow { page_id, title, revision_id, timestamp, text, tokens })?;
-        }
-        let (tokens, part) = (part.tokens(), part.finish()?);
-        let cpu_seconds = began.elapsed().as_secs_f64();
-        let embed_seconds = match run.configuration.embedding {
-            Some(_) if !texts.is_empty() => embed_seconds(&texts, embedder),
-            _ => Err("no vectors are asked for".to_owned()),
-        };
-        let part_bytes = part.content.len();
-        Ok(Self { compressed_bytes: bytes, articles, tokens, part_bytes, cpu_seconds, embed_seconds })
-    }
-
-    /// The whole, if all of it is like the sample; of a limit, the share that it leaves.
-    fn estimate(&self, bytes: u64, run: &Run) -> Estimate {
-        let whole = bytes as f64 / self.compressed_bytes.max(1) as f64;
-        let articles = self.articles as f64 * whole;
-        let share = match run.configuration.limit {
-            Some(limit) if articles > 0.0 => (limit as f64 / articles).min(1.0),
-            _ => 1.0,
-        };
-        let times = whole * share;
-        let articles = articles * share;
-        let vectors = if run.configuration.embedding.is_some() { articles } else { 0.0 };
-        let embed = self.embed_seconds.as_ref();
-        Estimate {
-            articles: articles as u64,
-            tokens: (self.tokens as f64 * times) as u64,
-            output_bytes: (self.part_bytes as f64 * times + vectors * VECTOR_BYTES as f64) as u64,
-            cpu_seconds: (self.cpu_seconds * times).round(),
-            embed_seconds: embed.ok().map(|seconds| (seconds * articles).round()),
-            rests_on: self.rests_on(run),
-        }
-    }
-
-    fn rests_on(&self, run: &Run) -> String {
-        let embedded = match &self.embed_seconds {
-            Ok(_) => format!("; {} of them embedded", SAMPLE_TEXTS.min(self.articles as usize)),
-            Err(why) if run.configuration.embedding.is_some() => format!("; embedding not tried: {why}"),
-            Err(_) => String::new(),
-        };
-        format!(
-            "the first {:.1} MB of the first shard, {} articles, read, tokenized and written on one core of this \
-             machine{embedded}",
-            self.compressed_bytes as f64 / 1e6,
-            thousands(self.articles)
-        )
-    }
-}
-
-/// Seconds that a vector takes, with the model that is here.
-fn embed_seconds(texts: &[String], options: &EmbedderOptions) -> Result<f64, String> {
-    let embedder = Embedder::load(options).map_err(|error| error.to_string())?;
-    let began = Instant::now();
-    embedder.embed(texts, None, &|_| true).map_err(|error| error.to_string())?;
-    Ok(began.elapsed().as_secs_f64() / texts.len() as f64)
 }
 
 fn text(plan: &Plan) -> String {

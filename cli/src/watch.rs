@@ -9,11 +9,13 @@ use futures_util::StreamExt;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 use temporalio_client::errors::{WorkflowGetResultError, WorkflowInteractionError};
+use temporalio_client::tonic::Status as RpcStatus;
 use temporalio_client::{
     WorkflowDescribeOptions, WorkflowExecution, WorkflowExecutionStatus, WorkflowListOptions,
 };
+use temporalio_common::data_converters::PayloadConversionError;
 use temporalio_common::error::IncomingError;
-use wikitok_worker::Queue;
+use wikitok_worker::{Queue, REFUSED_HINT, environment, is_refusal};
 use wikitok_workflows::contract::{DumpProgress, Status};
 use wikitok_workflows::names;
 
@@ -59,7 +61,9 @@ async fn result(temporal: &Temporal, id: &str) -> anyhow::Result<Report> {
         let error = match temporal.result(id).await {
             Ok(progress) => return Ok(Report::new(id, &link, &progress)),
             Err(WorkflowGetResultError::NotFound(_)) => return Err(unknown_run(id)),
+            Err(WorkflowGetResultError::Rpc(status)) if is_refusal(&status) => return Err(refused(&status)),
             Err(WorkflowGetResultError::Rpc(status)) => status,
+            Err(WorkflowGetResultError::PayloadConversion(error)) => return Err(unreadable(&error)),
             Err(error) => return Ok(ended_badly(id, &link, &error)),
         };
         if asked.elapsed() > AWAY_FOR / 10 {
@@ -72,6 +76,19 @@ async fn result(temporal: &Temporal, id: &str) -> anyhow::Result<Report> {
         }
         tokio::time::sleep(LOOK_EVERY).await;
     }
+}
+
+fn refused(status: &RpcStatus) -> anyhow::Error {
+    Hinted::new(format!("the Temporal server refuses us: {}", status.message()), REFUSED_HINT).into()
+}
+
+fn unreadable(error: &PayloadConversionError) -> anyhow::Error {
+    let hint = format!(
+        "the run has ended; to read how, set {} or {} to the key of its workers",
+        environment::ENCRYPTION_KEY,
+        environment::ENCRYPTION_KEY_FILE,
+    );
+    Hinted::new(format!("cannot read what Temporal stores of the run: {error}"), hint).into()
 }
 
 /// The report of a run that did not end well, from what it left as details.

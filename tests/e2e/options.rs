@@ -154,6 +154,9 @@ fn a_dry_run_shows_the_plan_and_touches_nothing() {
     assert!(near(&estimate["articles"], 53.0) && near(&estimate["tokens"], 395_445.0), "{estimate:#}");
     assert!(estimate["rests_on"].as_str().unwrap().contains("first shard"), "{estimate:#}");
     assert!(estimate["embed_seconds"].is_number(), "{estimate:#}");
+    assert_eq!(estimate["vectors"], estimate["articles"], "one for each article's beginning");
+    let passages = plan(&["--passages", "all", "--vector-type", "f16"]).json["estimate"].clone();
+    assert!(passages["vectors"].as_u64() > estimate["vectors"].as_u64(), "{passages:#}");
     assert!(!output.exists() && !scratch.path().join("not").exists());
 
     let few = plan(&["--no-embed", "--limit", "5", "--shards", "0"]);

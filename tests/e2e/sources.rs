@@ -221,9 +221,7 @@ fn snapshots_are_listed_alike_wherever_they_lie() {
 
 /// Copies a prefix of a bucket into a directory, with our own library: it has been tested by itself.
 pub(crate) fn download(s3: &S3Server, uri: &str, directory: &Path) {
-    let access = wikitok_store::Access::new(s3.environment());
-    let location = wikitok_store::Location::open_with(uri, access).unwrap();
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let (location, runtime) = bucket(s3, uri);
     runtime.block_on(async {
         for object in location.list("").await.unwrap() {
             let path = directory.join(&object.key);
@@ -231,4 +229,16 @@ pub(crate) fn download(s3: &S3Server, uri: &str, directory: &Path) {
             std::fs::write(path, location.get(&object.key).await.unwrap()).unwrap();
         }
     });
+}
+
+/// How many objects there are in a prefix of a bucket.
+pub(crate) fn objects(s3: &S3Server, uri: &str) -> usize {
+    let (location, runtime) = bucket(s3, uri);
+    runtime.block_on(location.list("")).unwrap().len()
+}
+
+fn bucket(s3: &S3Server, uri: &str) -> (wikitok_store::Location, tokio::runtime::Runtime) {
+    let access = wikitok_store::Access::new(s3.environment());
+    let location = wikitok_store::Location::open_with(uri, access).unwrap();
+    (location, tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap())
 }

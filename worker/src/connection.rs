@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use temporalio_client::envconfig::{ConfigError, LoadClientConfigProfileOptions};
 use temporalio_client::errors::{ClientConnectError, ClientNewError};
-use temporalio_client::tonic::Code;
+use temporalio_client::tonic::{Code, Status};
 use temporalio_client::{Client, ClientOptions, Connection, ConnectionOptions, RetryOptions, Url};
 
 use crate::encryption::{Encryption, EncryptionError};
@@ -12,6 +12,8 @@ use crate::encryption::{Encryption, EncryptionError};
 /// A result is offered to the server for this long. The SDK's own 10 seconds would drop a finished part when
 /// the server restarts, and have it done again.
 const OFFER_RESULTS_FOR: Duration = Duration::from_mins(10);
+/// What to do about a server that [refuses](is_refusal) us.
+pub const REFUSED_HINT: &str = "check TEMPORAL_NAMESPACE, TEMPORAL_API_KEY and the client's certificate";
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const TRY_AGAIN_EVERY: Duration = Duration::from_millis(100);
 
@@ -37,6 +39,14 @@ pub enum ConnectError {
         /// Why, as the layer below all others says it.
         why: String,
     },
+    /// A server answers, and lets us in no further.
+    #[error("the Temporal server at `{address}` refuses us: {why}")]
+    Refused {
+        /// Where it is.
+        address: String,
+        /// Why, in the server's words.
+        why: String,
+    },
     /// The key for what Temporal stores cannot be used.
     #[error(transparent)]
     Encryption(#[from] EncryptionError),
@@ -53,6 +63,7 @@ impl ConnectError {
             Self::Unreachable { .. } => {
                 "start one with `wikitok-cli dev`, set TEMPORAL_ADDRESS, or let `start --local` bring its own"
             }
+            Self::Refused { .. } => REFUSED_HINT,
             Self::Encryption(_) => {
                 "make a key with `openssl rand -hex 32`; workers and commands need the same"
             }
@@ -124,11 +135,25 @@ impl Connector {
         options.connect_timeout = Some(CONNECT_TIMEOUT);
         options.retry_options = retry;
         let connected = tokio::time::timeout(2 * CONNECT_TIMEOUT, connect_once_ready(options)).await;
-        let connection = connected
-            .unwrap_or_else(|_| Err(timed_out()))
-            .map_err(|error| ConnectError::Unreachable { address: self.address(), why: deepest(&error) })?;
+        let connection =
+            connected.unwrap_or_else(|_| Err(timed_out())).map_err(|error| self.not_connected(&error))?;
         Ok(Client::new(connection, self.client.clone())?)
     }
+
+    fn not_connected(&self, error: &ClientConnectError) -> ConnectError {
+        let (address, why) = (self.address(), deepest(error));
+        match error {
+            ClientConnectError::SystemInfoCallError(status) if is_refusal(status) => {
+                ConnectError::Refused { address, why }
+            }
+            _ => ConnectError::Unreachable { address, why },
+        }
+    }
+}
+
+/// Whether a server says that we may not, which asking again does not change.
+pub fn is_refusal(status: &Status) -> bool {
+    matches!(status.code(), Code::PermissionDenied | Code::Unauthenticated)
 }
 
 /// The SDK's error cannot leave its thread, so it goes on as text.

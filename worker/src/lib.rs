@@ -15,7 +15,7 @@ mod queue;
 mod run;
 pub mod telemetry;
 
-pub use connection::{ConnectError, Connector};
+pub use connection::{ConnectError, Connector, REFUSED_HINT, is_refusal};
 pub use deployment::{Deployment, HalfADeployment, Versioning};
 pub use encryption::{Encryption, EncryptionError};
 #[cfg(feature = "gpu")]

@@ -18,6 +18,8 @@ use crate::deployment::Deployment;
 
 /// Heartbeats are sent no rarer than this, so that a cancellation arrives within seconds.
 const HEARTBEAT_EVERY: Duration = Duration::from_secs(2);
+/// The same for embedding, whose devices are dear.
+const GPU_HEARTBEAT_EVERY: Duration = Duration::from_secs(1);
 const WORKFLOW_SLOTS: usize = 100;
 /// Shards copied at the same time. A run asks for no more than two, wherever they are done.
 #[cfg(feature = "cpu")]
@@ -114,9 +116,10 @@ async fn options(
     config: &WorkerConfig,
     stopping: &CancellationToken,
 ) -> Result<WorkerOptions, RunError> {
+    let heartbeat_every = if queue == Queue::Gpu { GPU_HEARTBEAT_EVERY } else { HEARTBEAT_EVERY };
     let builder = WorkerOptions::new(queue.task_queue())
         .graceful_shutdown_period(config.grace)
-        .max_heartbeat_throttle_interval(HEARTBEAT_EVERY)
+        .max_heartbeat_throttle_interval(heartbeat_every)
         .maybe_deployment_options(config.deployment.as_ref().map(Deployment::options));
     match queue {
         Queue::Workflow => Ok(builder

@@ -373,7 +373,7 @@ pub struct ShardProgress {
     pub counts: Counts,
     /// No new part is started.
     pub paused: bool,
-    /// As many parts wait for their vectors as may, so that no new part is started.
+    /// As many parts wait for their vectors as may, so that none is tokenized.
     pub waits_for_vectors: bool,
 }
 

@@ -32,6 +32,8 @@ pub struct ShardWorkflow {
 
 /// Shards from before this patch ended without a word.
 const TELLS_WHAT_IT_LEAVES: &str = "tells-what-it-leaves";
+/// Shards from before this patch counted parts without vectors, too.
+const BACKLOG_IS_OF_VECTORS: &str = "backlog-is-of-vectors";
 
 type Context = WorkflowContext<ShardWorkflow>;
 type Outcome<T> = Result<T, ActivityExecutionError>;
@@ -191,7 +193,7 @@ impl Parts {
 
     /// Shows where the shard stands.
     fn show(&self) {
-        let waits = self.may_go_on() && self.has_backlog();
+        let waits = self.may_go_on() && self.has_backlog() && self.tokenizing.is_empty();
         let mut progress = self.context.state(|s| s.progress.clone());
         if progress.waits_for_vectors != waits {
             progress.waits_for_vectors = waits;
@@ -224,7 +226,9 @@ impl Parts {
 
     /// As many parts are on their way to their vectors as may be.
     fn has_backlog(&self) -> bool {
-        self.tokenizing.len() + self.embedding.len() >= self.input.run.pace.backlog_parts.max(1)
+        let full = self.tokenizing.len() + self.embedding.len() >= self.input.run.pace.backlog_parts.max(1);
+        let embeds = self.input.run.configuration.embedding.is_some();
+        full && (embeds || !self.context.patched(BACKLOG_IS_OF_VECTORS))
     }
 
     /// Why the shard is given up, when it alone has more records in quarantine than the whole run may.

@@ -93,6 +93,9 @@ pub async fn commit_tokens(
     manifest.quarantine = quarantine_entry;
     manifest.counts.check()?;
     expect_rows(&key, "articles", manifest.counts.articles, tokens.rows)?;
+    if let Some(texts) = texts {
+        expect_rows(&key, "articles", manifest.counts.articles, texts.rows)?;
+    }
     expect_rows(&key, "quarantined records", manifest.counts.quarantined_total(), bad.rows)?;
     withdraw_unless_same(output, &key, &manifest, Some(shard)).await?;
     tokio::try_join!(

@@ -6,6 +6,7 @@ use futures::future::BoxFuture;
 use futures::{FutureExt, StreamExt, TryStreamExt, stream};
 use temporalio_client::errors::{ClientError, WorkflowInteractionError};
 use temporalio_client::{Client, WorkflowExecutionInfo, WorkflowFetchHistoryOptions, WorkflowListOptions};
+use wikitok_store::progress::step;
 
 use super::event::Event;
 use super::payloads::Payloads;
@@ -151,6 +152,7 @@ async fn told(client: Client, payloads: Payloads, execution: Execution) -> Resul
             source: Box::new(source),
         })?;
         story.hear(event).await;
+        step();
     }
     Ok(Told { events: story.events, names: story.names, closed: story.closed })
 }

@@ -19,6 +19,7 @@ use object_store::{
 use crate::access::Access;
 use crate::backend::{Backend, ByteStream, Failure, Grow, Listing};
 use crate::pieces::Pieces;
+use crate::progress::{Progress, step};
 use crate::uri::Provider;
 use crate::{Content, ObjectInfo, StoreError, objects, tls};
 
@@ -29,9 +30,9 @@ const PIECES_IN_FLIGHT: usize = 4;
 /// At the root: some servers keep the folder of an object that is gone.
 const PROBE: &str = "_probe";
 
-/// One try of one request. With [`retry`] this keeps an operation below the default heartbeat timeout of 30 s:
-/// what takes longer is Temporal's to try again.
-const REQUEST_TIMEOUT: Duration = Duration::from_secs(15);
+/// Silence in one try of one request. With [`retry`] this keeps what does not move below the default heartbeat timeout
+/// of 30 s: what takes longer is Temporal's to try again.
+const READ_TIMEOUT: Duration = Duration::from_secs(15);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 fn retry() -> RetryConfig {
@@ -48,7 +49,8 @@ fn retry() -> RetryConfig {
 
 fn client() -> ClientOptions {
     ClientOptions::new()
-        .with_timeout(REQUEST_TIMEOUT)
+        .with_timeout_disabled()
+        .with_read_timeout(READ_TIMEOUT)
         .with_connect_timeout(CONNECT_TIMEOUT)
         .with_user_agent(tls::PROGRAM)
 }
@@ -118,6 +120,7 @@ impl Bucket {
                 Ok(piece) => {
                     sent += piece.len() as u64;
                     writer.put(piece);
+                    step();
                 }
                 Err(failure) => {
                     // What could not be uploaded is the failure to tell, not that it could not be cleared away.
@@ -203,7 +206,8 @@ impl Backend for Bucket {
             return Ok(());
         }
         let (bucket, key) = (self.clone(), key.clone());
-        let uploading = tokio::spawn(async move { bucket.put_pieces(&key, content).await });
+        let progress = Progress::current();
+        let uploading = tokio::spawn(async move { progress.of(bucket.put_pieces(&key, content)).await });
         uploading.await.map_err(|panic| Failure::Other(panic.into()))?
     }
 

@@ -11,6 +11,7 @@ use object_store::path::Path;
 
 use crate::backend::{Backend, ByteStream, Failure, Grow, Listing};
 use crate::partial::Partial;
+use crate::progress::Progress;
 use crate::{Content, ObjectInfo, StoreError, local, objects};
 
 /// Reads through `object_store`; writes in our own way, see [`local`].
@@ -34,8 +35,8 @@ impl Directory {
         &self,
         work: impl FnOnce(&FilePath) -> std::io::Result<T> + Send + 'static,
     ) -> Result<T, Failure> {
-        let root = self.root.clone();
-        let done = tokio::task::spawn_blocking(move || work(&root)).await;
+        let (root, progress) = (self.root.clone(), Progress::current());
+        let done = tokio::task::spawn_blocking(move || progress.of_blocking(|| work(&root))).await;
         Ok(done.map_err(std::io::Error::other)??)
     }
 }

@@ -17,6 +17,7 @@ mod location;
 mod objects;
 mod partial;
 mod pieces;
+pub mod progress;
 mod tls;
 mod uri;
 mod web;

@@ -12,6 +12,7 @@ use tempfile::NamedTempFile;
 
 use crate::Content;
 use crate::failpoints::{Point, reach};
+use crate::progress::step;
 
 /// Where unfinished files lie, below the location's root.
 pub(crate) const STAGING: &str = "_staging";
@@ -26,21 +27,33 @@ pub(crate) fn put(root: &Path, key: &str, content: &Content) -> io::Result<()> {
     let staged = stage(root, content)?;
     reach(Point::Staged, key)?;
     staged.persist(&target).map_err(|error| error.error)?;
+    // The last writer leaves nothing behind; while there are others, the directory is not empty.
+    let _ = fs::remove_dir(root.join(STAGING));
     File::open(directory)?.sync_all()
 }
 
 fn stage(root: &Path, content: &Content) -> io::Result<NamedTempFile> {
-    let staging = root.join(STAGING);
-    fs::create_dir_all(&staging)?;
-    let mut file = tempfile::Builder::new().permissions(readable()).tempfile_in(&staging)?;
+    let mut file = staging_file(&root.join(STAGING))?;
     let mut written = 0;
     while written < content.len() {
         let bytes = content.read(written, AT_ONCE)?;
         file.write_all(&bytes)?;
         written += bytes.len() as u64;
+        step();
     }
     file.as_file().sync_all()?;
     Ok(file)
+}
+
+fn staging_file(staging: &Path) -> io::Result<NamedTempFile> {
+    loop {
+        fs::create_dir_all(staging)?;
+        match tempfile::Builder::new().permissions(readable()).tempfile_in(staging) {
+            // Another writer was done, and has taken the directory with it.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            made => return made,
+        }
+    }
 }
 
 /// Outputs are for others to read: the umask decides, as for any other file.

@@ -7,7 +7,7 @@ use std::path::Path as FilePath;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
-use futures_util::{Stream, TryStreamExt};
+use futures_util::{Stream, StreamExt, TryStreamExt};
 use object_store::path::Path;
 
 use crate::access::Access;
@@ -15,6 +15,7 @@ use crate::backend::{Backend, Failure, Grow};
 use crate::bucket::Bucket;
 use crate::directory::Directory;
 use crate::failpoints::{Point, hides, reach};
+use crate::progress::{step, stepping};
 use crate::uri::Place;
 use crate::web::Web;
 use crate::{Content, StoreError, web};
@@ -103,18 +104,20 @@ impl Location {
     /// Reads a whole object.
     pub async fn get(&self, key: &str) -> Result<Bytes, StoreError> {
         let path = object_path(key)?;
-        self.backend.get(&path).await.map_err(|failure| self.failed("read", key, failure))
+        stepping(self.backend.get(&path)).await.map_err(|failure| self.failed("read", key, failure))
     }
 
     /// Reads bytes `range` of an object; fewer where the object ends before.
     pub async fn get_range(&self, key: &str, range: Range<u64>) -> Result<Bytes, StoreError> {
         let path = object_path(key)?;
-        self.backend.get_range(&path, range).await.map_err(|failure| self.failed("read", key, failure))
+        stepping(self.backend.get_range(&path, range))
+            .await
+            .map_err(|failure| self.failed("read", key, failure))
     }
 
     /// What is known of an object without reading it; `None` when it is not there.
     pub async fn head(&self, key: &str) -> Result<Option<ObjectInfo>, StoreError> {
-        match self.backend.head(&object_path(key)?).await {
+        match stepping(self.backend.head(&object_path(key)?)).await {
             Ok(info) => Ok(Some(info)),
             Err(Failure::NotFound) => Ok(None),
             Err(failure) => Err(self.failed("read", key, failure)),
@@ -126,7 +129,7 @@ impl Location {
         let path = object_path(key)?;
         let put = async {
             reach(Point::Before, key)?;
-            self.backend.put(&path, content.into()).await?;
+            stepping(self.backend.put(&path, content.into())).await?;
             Ok::<(), Failure>(reach(Point::After, key)?)
         };
         put.await.map_err(|failure| self.unwritten(key, failure))
@@ -135,7 +138,7 @@ impl Location {
     /// Every object below `prefix` (empty for all), sorted by key.
     pub async fn list(&self, prefix: &str) -> Result<Vec<ObjectInfo>, StoreError> {
         let below = directory(prefix)?;
-        let listing = self.backend.list(below.as_ref()).await;
+        let listing = stepping(self.backend.list(below.as_ref())).await;
         let mut found = listing.map_err(|failure| self.failed("list", prefix, failure))?;
         found.retain(|object| !hides(&object.key));
         found.sort_by(|a, b| a.key.cmp(&b.key));
@@ -146,7 +149,7 @@ impl Location {
     /// [`Self::list`] may have to ask after every object.
     pub async fn entries(&self, prefix: &str) -> Result<Vec<Entry>, StoreError> {
         let below = directory(prefix)?;
-        let listing = self.backend.look(below.as_ref()).await;
+        let listing = stepping(self.backend.look(below.as_ref())).await;
         let mut entries = listing.map_err(|failure| self.failed("list", prefix, failure))?.entries;
         entries.sort();
         Ok(entries)
@@ -155,7 +158,7 @@ impl Location {
     /// Names of the directories directly below `prefix` (empty for the root), sorted.
     pub async fn list_directories(&self, prefix: &str) -> Result<Vec<String>, StoreError> {
         let below = directory(prefix)?;
-        let listing = self.backend.look(below.as_ref()).await;
+        let listing = stepping(self.backend.look(below.as_ref())).await;
         let mut names = listing.map_err(|failure| self.failed("list", prefix, failure))?.directories;
         names.sort();
         Ok(names)
@@ -163,7 +166,7 @@ impl Location {
 
     /// Removes an object; it is no error when it is not there.
     pub async fn delete(&self, key: &str) -> Result<(), StoreError> {
-        match self.backend.delete(&object_path(key)?).await {
+        match stepping(self.backend.delete(&object_path(key)?)).await {
             Ok(()) | Err(Failure::NotFound) => Ok(()),
             Err(failure) => Err(self.failed("delete", key, failure)),
         }
@@ -171,7 +174,7 @@ impl Location {
 
     /// Removes what killed writers left half written. Only when no writer is at work.
     pub async fn clear_unfinished(&self) -> Result<(), StoreError> {
-        let cleared = self.backend.clear_unfinished().await;
+        let cleared = stepping(self.backend.clear_unfinished()).await;
         cleared.map_err(|failure| self.failed("delete", "unfinished writes", failure))
     }
 
@@ -182,16 +185,16 @@ impl Location {
         object: &ObjectInfo,
         from: u64,
     ) -> Result<impl Stream<Item = Result<Bytes, StoreError>> + Send + Unpin + use<>, StoreError> {
-        let stream = self.backend.stream(object, from).await;
+        let stream = stepping(self.backend.stream(object, from)).await;
         let stream = stream.map_err(|failure| self.failed("read", &object.key, failure))?;
         let (location, key) = (self.clone(), object.key.clone());
-        Ok(stream.map_err(move |failure| location.failed("read", &key, failure)))
+        Ok(stream.inspect(|_| step()).map_err(move |failure| location.failed("read", &key, failure)))
     }
 
     /// An object that is made bit by bit, by one process after another where one dies, and is visible once it
     /// is whole. What was made of it before is kept where `origin`, which says what it is made of, is the same.
     pub async fn grow(&self, key: &str, bytes: u64, origin: &str) -> Result<Growing, StoreError> {
-        let grown = self.backend.grow(&object_path(key)?, bytes, origin).await;
+        let grown = stepping(self.backend.grow(&object_path(key)?, bytes, origin)).await;
         let grown = grown.map_err(|failure| self.unwritten(key, failure))?;
         Ok(Growing { location: self.clone(), key: key.to_owned(), grown })
     }
@@ -236,18 +239,20 @@ impl Growing {
 
     /// Adds bytes.
     pub async fn append(&mut self, bytes: Bytes) -> Result<(), StoreError> {
-        self.grown.append(bytes).await.map_err(|failure| self.location.unwritten(&self.key, failure))
+        stepping(self.grown.append(bytes))
+            .await
+            .map_err(|failure| self.location.unwritten(&self.key, failure))
     }
 
     /// Makes safe what was added, as far as the storage can: a bucket keeps whole pieces.
     pub async fn save(&mut self) -> Result<(), StoreError> {
-        self.grown.save().await.map_err(|failure| self.location.unwritten(&self.key, failure))
+        stepping(self.grown.save()).await.map_err(|failure| self.location.unwritten(&self.key, failure))
     }
 
     /// Makes it visible. Fails unless it has all of its bytes.
     pub async fn finish(self) -> Result<(), StoreError> {
         let Self { location, key, grown } = self;
-        grown.finish().await.map_err(|failure| location.unwritten(&key, failure))
+        stepping(grown.finish()).await.map_err(|failure| location.unwritten(&key, failure))
     }
 
     /// Throws away what was made.

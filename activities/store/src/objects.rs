@@ -6,16 +6,29 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use object_store::path::Path;
-use object_store::{GetOptions, ObjectMeta, ObjectStore, ObjectStoreExt};
+use object_store::{GetOptions, GetResult, GetResultPayload, ObjectMeta, ObjectStore, ObjectStoreExt};
 
 use crate::backend::{ByteStream, Failure, Listing};
+use crate::progress::step;
 use crate::{Entry, ObjectInfo};
 
 /// Bytes of a stream that are asked for at a time.
 const STRETCH_BYTES: u64 = 8 << 20;
 
 pub(crate) async fn get(store: &dyn ObjectStore, key: &Path) -> Result<Bytes, Failure> {
-    Ok(store.get(key).await?.bytes().await?)
+    whole(store.get(key).await?).await
+}
+
+/// All that an answer brings. One over the network may be long in coming.
+async fn whole(result: GetResult) -> Result<Bytes, Failure> {
+    let GetResultPayload::Stream(_) = result.payload else { return Ok(result.bytes().await?) };
+    let mut whole = Vec::with_capacity((result.range.end - result.range.start) as usize);
+    let mut pieces = result.into_stream();
+    while let Some(piece) = pieces.try_next().await? {
+        whole.extend_from_slice(&piece);
+        step();
+    }
+    Ok(whole.into())
 }
 
 pub(crate) async fn get_range(
@@ -23,7 +36,8 @@ pub(crate) async fn get_range(
     key: &Path,
     range: Range<u64>,
 ) -> Result<Bytes, Failure> {
-    Ok(store.get_range(key, range).await?)
+    let options = GetOptions { range: Some(range.into()), ..GetOptions::default() };
+    whole(store.get_opts(key, options).await?).await
 }
 
 pub(crate) async fn head(store: &dyn ObjectStore, key: &Path) -> Result<ObjectInfo, Failure> {
@@ -31,7 +45,8 @@ pub(crate) async fn head(store: &dyn ObjectStore, key: &Path) -> Result<ObjectIn
 }
 
 pub(crate) async fn list(store: &dyn ObjectStore, prefix: Option<&Path>) -> Result<Vec<ObjectInfo>, Failure> {
-    Ok(store.list(prefix).map(|meta| meta.map(|meta| info(&meta))).try_collect().await?)
+    let found = store.list(prefix).inspect(|_| step());
+    Ok(found.map(|meta| meta.map(|meta| info(&meta))).try_collect().await?)
 }
 
 pub(crate) async fn look(store: &dyn ObjectStore, prefix: Option<&Path>) -> Result<Listing, Failure> {
@@ -71,7 +86,7 @@ async fn stretch(store: &dyn ObjectStore, object: &ObjectInfo, range: Range<u64>
         store.get_opts(&Path::parse(&object.key).map_err(object_store::Error::from)?, options).await?;
     let now = info(&result.meta);
     let same = now.bytes == object.bytes && tag(&now.version) == tag(&object.version);
-    let bytes = result.bytes().await?;
+    let bytes = whole(result).await?;
     if same && bytes.len() as u64 == wanted { Ok(bytes) } else { Err(Failure::Changed) }
 }
 

@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::backend::{Failure, Grow};
 use crate::objects;
+use crate::progress::step;
 
 /// Pieces are no smaller: buckets refuse less than 5 MiB.
 const LEAST_BYTES: u64 = 8 << 20;
@@ -82,6 +83,7 @@ impl Pieces {
             Err(object_store::Error::NotFound { .. }) => return Err(self.lost().await),
             Err(error) => return Err(error.into()),
         }
+        step();
         self.write().await
     }
 

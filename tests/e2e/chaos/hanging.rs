@@ -37,6 +37,19 @@ fn a_worker_that_hangs_loses_its_part_and_may_write_it_all_the_same() {
     drop((second, deciding));
 }
 
+/// The disk stands still for longer than a heartbeat may stay away, under a worker that lives.
+#[test]
+fn storage_that_hangs_under_a_live_worker_loses_it_the_part() {
+    let scene = Scene::new(Dump::Tokens);
+    let output = scene.path("stormy");
+    let worker = scene.worker(&[("WIKITOK_FAILPOINTS", "wait staged tokens/")]);
+    scene.assert_undisturbed(&scene.start(&output).end(), &output);
+    let events = events(&output);
+    let late = events.iter().filter(|event| event["event"] == "part_retried" && event["reason"] == "timeout");
+    assert_eq!(late.count(), 1, "{events:#?}");
+    drop(worker);
+}
+
 /// A worker that gets a third of the time is taken for dead by nobody.
 #[test]
 fn a_slow_worker_is_not_taken_for_a_dead_one() {

@@ -7,6 +7,7 @@ use std::time::Instant;
 
 use serde_json::Value;
 
+use super::bare;
 use crate::harness::{assert_verified, cli, home};
 use crate::processes::{Server, Worker, free_port};
 use crate::scene::{Running, count, events};
@@ -16,6 +17,9 @@ const MOST_EVENTS: u64 = 10_000;
 /// A worker that has done a tenth of the shards has grown to what it needs, but for what the SDK keeps of every
 /// activity (0.4 kB) and the list of shards.
 const MOST_GROWTH_MEGABYTES: u64 = 60;
+
+/// Children that do nothing, for the server's own rate.
+const BARE_CHILDREN: u32 = 1_000;
 
 /// A dump of so many shards of one article each.
 fn tiny_shards(source: &Path, shards: u64) {
@@ -61,6 +65,7 @@ fn ten_thousand_shards_pass_through_one_run() {
         }
     }
     let seconds = began.elapsed().as_secs_f64();
+    let bare = bare::children_per_second(&server.address(), BARE_CHILDREN);
     let ended = running.end();
     assert_eq!(ended.code, 0, "{:#} {}", ended.json, ended.stderr);
     assert_eq!((&ended.json["articles"], &ended.json["shards_done"]), (&shards.into(), &shards.into()));
@@ -69,7 +74,7 @@ fn ten_thousand_shards_pass_through_one_run() {
     let runs = executions(&server.address(), ended.json["run_id"].as_str().unwrap());
     let longest = runs.iter().max().unwrap();
     eprintln!(
-        "{shards} shards in {seconds:.0} s: {:.1} shards/s; {} executions of the run, at most {longest} events; \
+        "{shards} shards in {seconds:.0} s: {:.1} shards/s, where the server by itself makes {bare:.1} children/s; {} executions of the run, at most {longest} events; \
          the worker had {early} MB after a tenth, {late} MB at the end",
         shards as f64 / seconds,
         runs.len(),

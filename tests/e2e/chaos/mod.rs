@@ -3,6 +3,7 @@
 //!
 //! Those that take minutes are ignored; `make chaos` runs them all.
 
+mod bare;
 mod clock;
 mod commits;
 mod hanging;

@@ -114,7 +114,12 @@ fn with_a_key_nothing_but_ids_can_be_read_in_temporal() {
     // And all the same, it gives what a run without a key gives.
     let whole = scene.path("whole");
     let mut command = start(&address, scene.dump, &whole, &[]);
-    scene.assert_undisturbed(&ended(&command.envs(known).output().unwrap()), &whole);
+    let ended = ended(&command.envs(known).output().unwrap());
+    scene.assert_undisturbed(&ended, &whole);
+    let blind =
+        json(cli(["watch", ended.json["run_id"].as_str().unwrap()]).env("TEMPORAL_ADDRESS", &address));
+    assert_eq!((blind.code, &blind.json), (2, &Value::Null), "{}", blind.stderr);
+    assert!(blind.stderr.contains("set WIKITOK_ENCRYPTION_KEY"), "{}", blind.stderr);
     drop(worker);
 }
 

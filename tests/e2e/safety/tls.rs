@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, channel};
 
+use http::Response;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use rustls::RootCertStore;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
@@ -126,7 +127,7 @@ fn a_run_goes_by_way_of_mutual_tls() {
     }
 }
 
-/// A server that answers nothing, and says which `authorization` the first request had.
+/// A server that refuses everything, and says which `authorization` the first request had.
 fn listener(acceptor: TlsAcceptor) -> (TlsProxy, Receiver<String>) {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
     let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
@@ -137,11 +138,16 @@ fn listener(acceptor: TlsAcceptor) -> (TlsProxy, Receiver<String>) {
             tokio::spawn(async move {
                 let Ok(stream) = acceptor.accept(stream).await else { return };
                 let Ok(mut connection) = h2::server::handshake(stream).await else { return };
-                while let Some(Ok((request, _answer))) = connection.accept().await {
+                while let Some(Ok((request, mut answer))) = connection.accept().await {
                     let header = request.headers().get("authorization");
                     let header = header.map_or("", |value| value.to_str().unwrap()).to_owned();
                     // Only the first is listened to.
                     let _ = told.send(header);
+                    let refusal = Response::builder()
+                        .header("content-type", "application/grpc")
+                        .header("grpc-status", "16")
+                        .header("grpc-message", "unknown key");
+                    answer.send_response(refusal.body(()).unwrap(), true).unwrap();
                 }
             });
         }
@@ -165,9 +171,7 @@ fn an_api_key_is_sent_over_tls_and_shown_nowhere() {
     assert_eq!(output.status.code(), Some(2));
     assert_eq!(heard.recv().unwrap(), "Bearer a-secret-api-key");
     let said = [output.stdout, output.stderr].concat();
-    assert!(
-        !String::from_utf8_lossy(&said).contains("a-secret-api-key"),
-        "{}",
-        String::from_utf8_lossy(&said)
-    );
+    let said = String::from_utf8_lossy(&said);
+    assert!(!said.contains("a-secret-api-key"), "{said}");
+    assert!(said.contains("refuses us: unknown key") && said.contains("check TEMPORAL_NAMESPACE"), "{said}");
 }

@@ -17,6 +17,7 @@ use reqwest::{Method, Response, StatusCode};
 
 use crate::access::Access;
 use crate::backend::{Backend, ByteStream, Failure, Grow, Listing};
+use crate::progress::step;
 use crate::{Content, Entry, ObjectInfo, StoreError};
 
 use self::index::Index;
@@ -190,6 +191,7 @@ async fn body(answer: Answer, most: usize) -> Result<Bytes, Failure> {
     let mut body = Vec::new();
     while let Some(chunk) = response.chunk().await.map_err(|error| Failure::Other(error.into()))? {
         body.extend_from_slice(&chunk);
+        step();
         if body.len() > most {
             return Err(Failure::Refused(format!("the answer is longer than {most} bytes").into()));
         }

@@ -13,6 +13,7 @@ use reqwest::{Client, Method, Response, StatusCode};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::backend::Failure;
+use crate::progress::{step, stepping};
 use crate::{StoreError, tls};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -24,6 +25,10 @@ const FIRST_PAUSE: Duration = Duration::from_millis(250);
 const PATIENCE: Duration = Duration::from_secs(10);
 /// The wait told to the caller where the server names none.
 const LONG_PAUSE: Duration = Duration::from_secs(30);
+/// No wait that a server asks for is believed to be longer.
+const LONGEST_PAUSE: Duration = Duration::from_hours(1);
+/// Waiting in line for a connection is no silence of the server.
+const IN_LINE_FOR: Duration = Duration::from_secs(1);
 const REDIRECTS: usize = 3;
 
 /// One server, and the connections to it that this process may have.
@@ -75,7 +80,7 @@ impl Visitor {
     ) -> Result<Answer, Failure> {
         let mut pauses = Pauses::default();
         loop {
-            let setback = match self.attempt(method.clone(), url, headers).await {
+            let setback = match stepping(self.attempt(method.clone(), url, headers)).await {
                 Ok(answer) => return Ok(answer),
                 Err(setback) => setback,
             };
@@ -87,13 +92,25 @@ impl Visitor {
     }
 
     async fn attempt(&self, method: Method, url: &str, headers: &HeaderMap) -> Result<Answer, Setback> {
-        let connection = self.connections.clone().acquire_owned().await;
-        let connection = connection.map_err(|closed| Setback::final_one(Failure::Other(closed.into())))?;
+        let connection = self.connection().await?;
         let request = self.client.request(method, url).headers(headers.clone());
         let response = request.send().await.map_err(Setback::from)?;
         match Setback::of(&response) {
             Some(setback) => Err(setback),
             None => Ok(Answer { response, _connection: connection }),
+        }
+    }
+
+    async fn connection(&self) -> Result<OwnedSemaphorePermit, Setback> {
+        let waiting = self.connections.clone().acquire_owned();
+        tokio::pin!(waiting);
+        loop {
+            match tokio::time::timeout(IN_LINE_FOR, &mut waiting).await {
+                Ok(connection) => {
+                    return connection.map_err(|closed| Setback::final_one(Failure::Other(closed.into())));
+                }
+                Err(_) => step(),
+            }
         }
     }
 }
@@ -183,7 +200,8 @@ fn jitter(longest: Duration) -> Duration {
     longest.mul_f64((random % 1024) as f64 / 1024.0)
 }
 
-/// `Retry-After`, in seconds or as a date (RFC 9110). One that cannot be read asks for a long wait.
+/// `Retry-After`, in seconds or as a date (RFC 9110). One that cannot be read asks for a long wait; one that is
+/// longer than anybody would mean is cut short.
 fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
     let value = headers.get(RETRY_AFTER)?.to_str().unwrap_or_default().trim();
     let seconds = || value.parse().ok().map(Duration::from_secs);
@@ -191,7 +209,7 @@ fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
         let date = SystemTime::from(chrono::DateTime::parse_from_rfc2822(value).ok()?);
         Some(date.duration_since(now).unwrap_or_default())
     };
-    Some(seconds().or_else(date).unwrap_or(LONG_PAUSE))
+    Some(seconds().or_else(date).unwrap_or(LONG_PAUSE).min(LONGEST_PAUSE))
 }
 
 #[cfg(test)]
@@ -210,6 +228,7 @@ mod tests {
         assert_eq!(asked("Wed, 21 Oct 2015 07:28:30 GMT"), Some(Duration::from_secs(30)));
         assert_eq!(asked("Wed, 21 Oct 2015 07:20:00 GMT"), Some(Duration::ZERO));
         assert_eq!(asked("soon"), Some(LONG_PAUSE));
+        assert_eq!(asked("18446744073709551615"), Some(LONGEST_PAUSE));
         assert_eq!(retry_after(&HeaderMap::new(), SystemTime::now()), None);
     }
 
