@@ -25,6 +25,7 @@ struct Child;
 
 #[workflow_methods]
 impl Child {
+    #[allow(clippy::unused_async, reason = "a workflow is one")]
     #[run(name = "BareChild")]
     async fn run(_context: &mut WorkflowContext<Self>) -> WorkflowResult<()> {
         Ok(())
