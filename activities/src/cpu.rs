@@ -59,7 +59,7 @@ impl CpuActivities {
     /// Fails for good when the copy is damaged, having removed it.
     #[activity(name = "check_copy")]
     pub async fn check_copy(context: ActivityContext, input: CheckCopyInput) -> Result<(), ActivityError> {
-        mirror::check(&context, &input).await
+        pulse::whole(mirror::check(&context, &input)).await
     }
 
     /// Reads one range of a shard, tokenizes its articles and commits them as a part.
@@ -73,7 +73,7 @@ impl CpuActivities {
         context: ActivityContext,
         input: TokenizePartInput,
     ) -> Result<TokenizedPart, ActivityError> {
-        tokenize::part(&context, self.tokenizers.clone(), input).await
+        pulse::whole(tokenize::part(&context, self.tokenizers.clone(), input)).await
     }
 
     /// Shows that the parts of a shard fit together and are all there, and writes the shard's manifest.

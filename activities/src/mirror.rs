@@ -113,10 +113,7 @@ pub(crate) async fn shard(
     input: &MirrorShardInput,
 ) -> Result<Shard, ActivityError> {
     let copied = AtomicU64::new(0);
-    tokio::select! {
-        ended = pulse::alive_at(context, &copied, copy(input, &copied)) => ended,
-        () = context.cancelled() => Err(ActivityError::cancelled()),
-    }
+    pulse::alive_at(context, &copied, copy(input, &copied)).await
 }
 
 async fn copy(input: &MirrorShardInput, copied: &AtomicU64) -> Result<Shard, ActivityError> {

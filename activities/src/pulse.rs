@@ -15,6 +15,8 @@ use wikitok_workflows::contract::Beat;
 use crate::failure::{Classified, failed, failure};
 
 const LOOK_EVERY: Duration = Duration::from_millis(500);
+/// What is nearly done may still be done after a cancellation, and then counts.
+const DONE_WITHIN: Duration = Duration::from_secs(1);
 
 /// Shared by the work, which counts, and the activity, which tells Temporal.
 #[derive(Debug, Default)]
@@ -52,7 +54,13 @@ impl Drop for StopOnDrop {
     }
 }
 
-/// Waits for storage, and heartbeats for as long as that moves.
+/// Makes one task of what an activity does: storage that moves for a part of it moves for all of it.
+pub(crate) async fn whole<T>(work: impl Future<Output = T>) -> T {
+    Progress::default().of(work).await
+}
+
+/// Waits for storage, and heartbeats for as long as that moves. Gives up soon after a cancellation: what storage does not
+/// finish then was not done.
 pub(crate) async fn alive<T>(
     context: &ActivityContext,
     work: impl Future<Output = Result<T, ActivityError>>,
@@ -66,14 +74,20 @@ pub(crate) async fn alive_at<T>(
     done: &AtomicU64,
     work: impl Future<Output = Result<T, ActivityError>>,
 ) -> Result<T, ActivityError> {
-    let progress = Progress::default();
+    let progress = Progress::current();
     let work = progress.of(work);
     tokio::pin!(work);
     let mut look = tokio::time::interval(LOOK_EVERY);
+    let cancelled = async {
+        context.cancelled().await;
+        tokio::time::sleep(DONE_WITHIN).await;
+    };
+    tokio::pin!(cancelled);
     let mut reported = None;
     loop {
         tokio::select! {
             ended = &mut work => return ended,
+            () = &mut cancelled => return Err(ActivityError::cancelled()),
             _ = look.tick() => {
                 let steps = Some(progress.steps());
                 if steps != reported {
@@ -85,18 +99,18 @@ pub(crate) async fn alive_at<T>(
     }
 }
 
-/// Runs `work` on a blocking thread, and heartbeats for as long as it moves. Work that was asked to stop
-/// returns nothing.
+/// Runs `work` on a blocking thread, and heartbeats for as long as it moves, or storage does for the [task](whole) that it
+/// is a part of. Work that was asked to stop returns nothing.
 pub(crate) async fn blocking<T: Send + 'static, E: Classified>(
     context: &ActivityContext,
     work: impl FnOnce(&Arc<Pulse>) -> Result<Option<T>, E> + Send + 'static,
 ) -> Result<T, ActivityError> {
     let pulse = Arc::new(Pulse::default());
-    let shared = pulse.clone();
+    let (shared, progress) = (pulse.clone(), Progress::current());
     let _stop = StopOnDrop(pulse.clone());
     let mut working = tokio::task::spawn_blocking(move || work(&shared));
     let mut look = tokio::time::interval(LOOK_EVERY);
-    let mut reported = 0;
+    let mut reported = (0, 0);
     loop {
         tokio::select! {
             ended = &mut working => return match ended {
@@ -106,9 +120,9 @@ pub(crate) async fn blocking<T: Send + 'static, E: Classified>(
                 Err(panic) => Err(failed(wikitok_store::ErrorKind::Bug, format!("the work broke off: {panic}"))),
             },
             _ = look.tick() => {
-                let ticks = pulse.ticks.load(Ordering::Relaxed);
-                if ticks != reported {
-                    reported = ticks;
+                let moved = (pulse.ticks.load(Ordering::Relaxed), progress.steps());
+                if moved != reported {
+                    reported = moved;
                     context.record_heartbeat(Beat { done: pulse.done.load(Ordering::Relaxed) }).await?;
                 }
             }

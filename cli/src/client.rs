@@ -18,7 +18,7 @@ use temporalio_common::protos::temporal::api::namespace::v1::NamespaceConfig;
 use temporalio_common::protos::temporal::api::operatorservice::v1::AddSearchAttributesRequest;
 use temporalio_common::protos::temporal::api::workflow::v1::PendingActivityInfo;
 use temporalio_common::protos::temporal::api::workflowservice::v1::{
-    GetWorkflowExecutionHistoryRequest, UpdateNamespaceRequest,
+    DescribeNamespaceRequest, GetWorkflowExecutionHistoryRequest, UpdateNamespaceRequest,
 };
 use temporalio_common::search_attributes::SearchAttributes;
 use wikitok_activities::record::Payloads;
@@ -111,6 +111,7 @@ impl Temporal {
     /// Connects; `ui` is the address of the Web UI, where it is known.
     pub(crate) async fn connect(connector: &Connector, ui: Option<String>) -> anyhow::Result<Self> {
         let client = connector.connect().await?;
+        check_namespace(&client, connector.namespace()).await?;
         let ui = ui
             .or_else(|| std::env::var(environment::UI).ok())
             .unwrap_or_else(|| guess_ui(&connector.address()));
@@ -282,6 +283,21 @@ impl Temporal {
             Queue::Cpu | Queue::Gpu | Queue::Mirror => TaskQueueType::Activity,
         };
         Ok(wikitok_activities::queues::workers(&self.client, queue.task_queue(), kind).await?)
+    }
+}
+
+/// Who may not ask after the namespace may still use it, so only one that is not there is an error.
+async fn check_namespace(client: &Client, namespace: &str) -> anyhow::Result<()> {
+    let request = DescribeNamespaceRequest { namespace: namespace.to_owned(), ..Default::default() };
+    let described = client.connection().workflow_service().describe_namespace(request.into_request()).await;
+    match described {
+        Err(status) if status.code() == Code::NotFound => {
+            let hint = format!(
+                "check TEMPORAL_NAMESPACE, or make it: `temporal operator namespace create -n {namespace}`"
+            );
+            Err(Hinted::new(format!("the Temporal server has no namespace `{namespace}`"), hint).into())
+        }
+        _ => Ok(()),
     }
 }
 

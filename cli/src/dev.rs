@@ -4,12 +4,12 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Context;
-use tokio::signal::unix::{Signal, SignalKind, signal};
 use wikitok_worker::{Connector, Queue, home};
 
 use crate::arguments::DevArguments;
 use crate::client::Temporal;
 use crate::server::{Ports, Server};
+use crate::stop::Stop;
 use crate::{output, workers};
 
 /// Ended runs can be looked at for this long.
@@ -22,11 +22,13 @@ pub(crate) async fn run(arguments: &DevArguments) -> anyhow::Result<ExitCode> {
             .await
             .with_context(|| format!("cannot make `{}`", directory.display()))?;
     }
-    // Listening for signals comes first: one that arrives while the server starts must end it, too.
-    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    let mut stop = Stop::listen()?;
     let ports = Ports { server: arguments.port, ui: arguments.ui_port };
-    let mut server = Server::start(&database, ports).await?;
-    let outcome = on_server(&mut server, ports, arguments, &mut terminate, &mut interrupt).await;
+    let Some(server) = stop.unless_asked(Server::start(&database, ports)).await else {
+        return Ok(ExitCode::SUCCESS);
+    };
+    let mut server = server?;
+    let outcome = on_server(&mut server, ports, arguments, &mut stop).await;
     server.stop().await?;
     outcome.map(|()| ExitCode::SUCCESS)
 }
@@ -35,11 +37,11 @@ async fn on_server(
     server: &mut Server,
     ports: Ports,
     arguments: &DevArguments,
-    terminate: &mut Signal,
-    interrupt: &mut Signal,
+    stop: &mut Stop,
 ) -> anyhow::Result<()> {
     let connector = Connector::local(&server.address())?;
-    let ready = workers::prepare(&connector, &Queue::ALL, &arguments.model).await?;
+    let preparing = workers::prepare(&connector, &Queue::ALL, &arguments.model);
+    let Some(ready) = stop.unless_asked(preparing).await else { return Ok(()) };
     let temporal = Temporal::connect(&connector, Some(server.ui())).await?;
     temporal.register_search_attributes().await;
     temporal.remember_for(REMEMBERED).await?;
@@ -50,10 +52,9 @@ async fn on_server(
     ));
     let until_stopped = async {
         tokio::select! {
-            _ = terminate.recv() => Ok(()),
-            _ = interrupt.recv() => Ok(()),
+            () = stop.asked() => Ok(()),
             error = server.ended() => Err(error),
         }
     };
-    workers::serve(ready, until_stopped).await
+    workers::serve(ready?, until_stopped).await
 }

@@ -62,10 +62,10 @@ pub(crate) async fn run(arguments: &StartArguments, format: Format) -> anyhow::R
 }
 
 async fn plan(arguments: &StartArguments, sought: &Sought) -> anyhow::Result<Plan> {
-    let Sought { run, id, snapshot, source } = sought;
+    let Sought { run, id, snapshot, place } = sought;
     let bytes = snapshot.shards.iter().map(|shard| shard.bytes).sum();
     let first = snapshot.shards.first().context("the snapshot has no shard")?;
-    let object = Arc::new(LocationObject::new(source.clone(), first, Handle::current()));
+    let object = Arc::new(LocationObject::new(place.clone(), first, Handle::current()));
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     let (asked, options) = (run.clone(), arguments.embedding.model.located().await?.options(threads));
     let (compression, sample) = tokio::task::spawn_blocking(move || {

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 
 use serde::Serialize;
 use serde_json::Value;
+use wikitok_activities::record;
 use wikitok_store::Location;
 use wikitok_workflows::contract::ShardFailure;
 
@@ -65,10 +66,20 @@ pub(crate) async fn run(id: &str, profile: Option<String>, format: Format) -> an
         failed_shards_total: report.failed_shards_total,
         retrying,
         quarantined: quarantined(&report).await,
-        retry: again.then(|| format!("wikitok-cli retry {id}")),
+        retry: if again { Some(command_again(&temporal, id).await?) } else { None },
     };
     output::show(format, &errors, text)?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// The command that goes on with a run that has ended. One that was terminated has left nothing to retry from, and is
+/// started again.
+async fn command_again(temporal: &Temporal, id: &str) -> anyhow::Result<String> {
+    let input = temporal.input(id).await?;
+    if watch::last_progress(temporal, id).await?.is_none() && !input.command.is_empty() {
+        return Ok(record::shell_words(input.command.iter().map(String::as_str)));
+    }
+    Ok(format!("wikitok-cli retry {id}"))
 }
 
 /// The reasons for which records are in quarantine, each with one of them where the output can be read.

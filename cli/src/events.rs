@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
-use wikitok_activities::record::{self, Event, Reader, RecordError};
+use wikitok_activities::record::{self, Event, Reader};
 use wikitok_store::Location;
 use wikitok_workflows::contract::{DumpProgress, KeepRecordInput, Status};
 
@@ -36,31 +36,22 @@ pub(crate) async fn run(
     show(format, &reader.more().await?)?;
     while following && running {
         tokio::time::sleep(LOOK_EVERY).await;
-        running = still_running(&temporal, id).await?;
-        show(format, &more(&mut reader).await?)?;
+        let events;
+        (running, events) = look(&temporal, id, &mut reader).await?;
+        show(format, &events)?;
     }
     Ok(ExitCode::SUCCESS)
 }
 
-/// Whether the run goes on. While the server is away nobody knows, so it is asked again.
-async fn still_running(temporal: &Temporal, id: &str) -> anyhow::Result<bool> {
+/// Whether the run goes on, and what is new. While the server is away nobody knows, so it is asked again.
+async fn look(temporal: &Temporal, id: &str, reader: &mut Reader) -> anyhow::Result<(bool, Vec<Event>)> {
     let since = Instant::now();
     loop {
-        match watch::is_running(temporal, id).await {
+        let looked = async { anyhow::Ok((watch::is_running(temporal, id).await?, reader.more().await?)) };
+        match looked.await {
             Err(error) if error.is::<Hinted>() || since.elapsed() > AWAY_FOR => return Err(error),
             Err(_) => tokio::time::sleep(LOOK_EVERY).await,
-            running => return running,
-        }
-    }
-}
-
-async fn more(reader: &mut Reader) -> Result<Vec<Event>, RecordError> {
-    let since = Instant::now();
-    loop {
-        match reader.more().await {
-            Err(error) if since.elapsed() > AWAY_FOR => return Err(error),
-            Err(_) => tokio::time::sleep(LOOK_EVERY).await,
-            events => return events,
+            looked => return looked,
         }
     }
 }

@@ -23,6 +23,7 @@ mod search;
 mod server;
 mod snapshots;
 mod start;
+mod stop;
 mod verify;
 mod watch;
 mod workers;

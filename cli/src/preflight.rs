@@ -2,7 +2,7 @@
 
 use anyhow::Context;
 use wikitok_activities::plan;
-use wikitok_dump::{Snapshot, SnapshotQuery};
+use wikitok_dump::{DumpError, Snapshot, SnapshotQuery};
 use wikitok_store::{Location, StoreError};
 use wikitok_workflows::contract::{Configuration, Embedding, Run};
 
@@ -17,7 +17,8 @@ pub(crate) struct Sought {
     pub(crate) run: Run,
     pub(crate) id: String,
     pub(crate) snapshot: Snapshot,
-    pub(crate) source: Location,
+    /// Where the shards lie: at the source, or in the mirror.
+    pub(crate) place: Location,
 }
 
 /// A run that can be started.
@@ -34,7 +35,7 @@ pub(crate) struct Planned {
 pub(crate) async fn check(arguments: &StartArguments) -> anyhow::Result<Planned> {
     let source = arguments.source.open().context("cannot use --source")?;
     let mirror = open_mirror(arguments, &source).await?;
-    let (configuration, snapshot) = find(arguments, &source, mirror.as_ref()).await?;
+    let (configuration, Found { snapshot, .. }) = find(arguments, &source, mirror.as_ref()).await?;
     let output = Location::create(&arguments.output).await.context("cannot use --output")?;
     output.check_writable().await.context("cannot use --output")?;
     let (run, id) =
@@ -60,31 +61,31 @@ pub(crate) async fn look(arguments: &StartArguments) -> anyhow::Result<Sought> {
     let source = arguments.source.open().context("cannot use --source")?;
     // A mirror that is not there yet is not made.
     let mirror = arguments.mirror.as_deref().and_then(|uri| Location::open(uri).ok());
-    let (configuration, snapshot) = find(arguments, &source, mirror.as_ref()).await?;
+    let (configuration, Found { snapshot, place }) = find(arguments, &source, mirror.as_ref()).await?;
     let there = match Location::open(&arguments.output) {
         Err(StoreError::NoSuchDirectory { .. }) => None,
         opened => Some(opened.context("cannot use --output")?),
     };
     let output = match &there {
         Some(output) => output.uri().to_owned(),
-        None => std::path::absolute(&arguments.output)?.display().to_string(),
+        None => Location::uri_of(&arguments.output).context("cannot use --output")?,
     };
     let (run, id) =
         configuration::run(arguments, configuration, &snapshot, source.uri(), mirror.as_ref(), &output);
     if let Some(output) = &there {
         check_owner(output, &run).await?;
     }
-    Ok(Sought { run, id, snapshot, source })
+    Ok(Sought { run, id, snapshot, place })
 }
 
 async fn find(
     arguments: &StartArguments,
     source: &Location,
     mirror: Option<&Location>,
-) -> anyhow::Result<(Configuration, Snapshot)> {
+) -> anyhow::Result<(Configuration, Found)> {
     let configuration = configuration::configuration(arguments, embedding(arguments).await?)?;
-    let snapshot = resolve(source, mirror, &arguments.dump, &configuration).await?;
-    Ok((configuration, snapshot))
+    let found = resolve(source, mirror, &arguments.dump, &configuration).await?;
+    Ok((configuration, found))
 }
 
 async fn check_owner(output: &Location, run: &Run) -> anyhow::Result<()> {
@@ -115,24 +116,32 @@ async fn open_mirror(arguments: &StartArguments, source: &Location) -> anyhow::R
     Ok(Some(mirror))
 }
 
+/// A snapshot, and where its shards lie.
+pub(crate) struct Found {
+    pub(crate) snapshot: Snapshot,
+    pub(crate) place: Location,
+}
+
 /// The snapshot at the source, or in the mirror: a date that is complete there needs no source any more, and one
 /// that the source does not have any more may be there still.
-async fn resolve(
+pub(crate) async fn resolve(
     source: &Location,
     mirror: Option<&Location>,
     query: &SnapshotQuery,
     configuration: &Configuration,
-) -> anyhow::Result<Snapshot> {
-    let Some(mirror) = mirror else { return Ok(plan::resolve(source, query, configuration).await?) };
+) -> Result<Found, DumpError> {
+    let find = async |place: &Location| {
+        let snapshot = plan::resolve(place, query, configuration).await?;
+        Ok(Found { snapshot, place: place.clone() })
+    };
+    let Some(mirror) = mirror else { return find(source).await };
     if query.is_exact()
-        && let Ok(snapshot) = plan::resolve(mirror, query, configuration).await
+        && let Ok(found) = find(mirror).await
     {
-        return Ok(snapshot);
+        return Ok(found);
     }
-    match plan::resolve(source, query, configuration).await {
-        Err(absent) if absent.is_absence() => {
-            plan::resolve(mirror, query, configuration).await.map_err(|_| absent.into())
-        }
-        found => Ok(found?),
+    match find(source).await {
+        Err(absent) if DumpError::is_absence(&absent) => find(mirror).await.map_err(|_| absent),
+        found => found,
     }
 }

@@ -4,14 +4,14 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use serde::Serialize;
-use wikitok_activities::plan;
 use wikitok_dump::SnapshotQuery;
-use wikitok_store::Location;
+use wikitok_store::{Access, Location};
 use wikitok_workflows::contract::{DumpInput, DumpProgress, Run, Status};
 
 use crate::arguments::Format;
 use crate::client::Temporal;
 use crate::error::Hinted;
+use crate::preflight::{self, Found};
 use crate::{output, watch};
 
 /// What `retry` without --watch says.
@@ -41,8 +41,8 @@ pub(crate) async fn run(
         let hint = "`wikitok-cli start` with the same options goes on from what is committed";
         return Err(Hinted::new(format!("`{id}` did not say what it had done when it ended"), hint).into());
     };
-    let quarantined = with_quarantine(&input.run).await?;
-    let next = input_again(input, &ended, &quarantined);
+    let sealed = sealed(&input.run).await?;
+    let next = input_again(input, &ended, &sealed);
     let shards = next.done.again.count();
     // One that failed or was cancelled goes on, be it only with what comes after the shards.
     let nothing = shards == 0 && matches!(ended.status, Status::Done | Status::DoneWithQuarantine);
@@ -61,36 +61,48 @@ pub(crate) async fn run(
     Ok(ExitCode::SUCCESS)
 }
 
-/// A sealed shard with records in quarantine: its place, and what its manifest counts.
-struct Quarantined {
+/// A sealed shard: its place, and what its manifest counts.
+struct Sealed {
     place: u32,
     counts: wikitok_publish::Counts,
 }
 
-/// The sealed shards of a run that have records in quarantine.
-async fn with_quarantine(run: &Run) -> anyhow::Result<Vec<Quarantined>> {
-    let source = Location::open(&run.source).context("cannot use the run's source")?;
+/// The sealed shards of a run.
+async fn sealed(run: &Run) -> anyhow::Result<Vec<Sealed>> {
+    let access = Access::from_environment().with_contact(run.contact.clone());
+    let source = Location::open_with(&run.source, access).context("cannot use the run's source")?;
+    let mirror = run.mirror.as_deref().map(Location::open).transpose();
+    let mirror = mirror.context("cannot use the run's mirror")?;
     let output = Location::open(&run.output).context("cannot use the run's output")?;
     let query: SnapshotQuery = run.snapshot.parse()?;
-    let snapshot = plan::resolve(&source, &query, &run.configuration).await?;
+    let Found { snapshot, .. } =
+        preflight::resolve(&source, mirror.as_ref(), &query, &run.configuration).await?;
     let mut found = Vec::new();
     for (place, shard) in (0..).zip(&snapshot.shards) {
         let manifest = wikitok_publish::committed_shard(&output, &shard.name).await?;
         let ours = manifest.filter(|manifest| manifest.fingerprints.tokens == run.tokens_fingerprint);
-        if let Some(manifest) = ours.filter(|manifest| manifest.counts.quarantined_total() > 0) {
-            found.push(Quarantined { place, counts: manifest.counts });
-        }
+        found.extend(ours.map(|manifest| Sealed { place, counts: manifest.counts }));
     }
     Ok(found)
 }
 
-/// The input of the execution that tries again: what ended well stays counted, all else is run again.
-fn input_again(input: DumpInput, ended: &DumpProgress, quarantined: &[Quarantined]) -> DumpInput {
+/// The input of the execution that tries again: what ended well stays counted, all else is run again. What a shard gives
+/// under a limit depends on those before it, so there all shards from the first that did not end well on are run again;
+/// parts that come out the same are recognised.
+fn input_again(input: DumpInput, ended: &DumpProgress, sealed: &[Sealed]) -> DumpInput {
     let mut counts = ended.counts.clone();
     let mut again = ended.unfinished.clone();
     let mut shards_done = ended.shards_done;
+    let sealed = sealed.iter().filter(|shard| shard.place < ended.shards_started);
+    let bad =
+        |shard: &&Sealed| shard.counts.quarantined_total() > 0 || ended.unfinished.contains(shard.place);
+    let from = match input.run.configuration.limit {
+        Some(_) => sealed.clone().filter(bad).map(|shard| shard.place).chain(ended.unfinished.first()).min(),
+        None => None,
+    };
+    let is_again = |shard: &&Sealed| bad(shard) || from.is_some_and(|from| shard.place > from);
     // A shard that failed may have been sealed by an earlier run: then its counts are not in the sum.
-    for shard in quarantined.iter().filter(|shard| shard.place < ended.shards_started) {
+    for shard in sealed.filter(is_again) {
         if !ended.unfinished.contains(shard.place) && !ended.again.contains(shard.place) {
             counts.subtract(&shard.counts);
             shards_done -= 1;
@@ -149,12 +161,22 @@ mod tests {
             shards_failed: 2,
             ..DumpProgress::default()
         };
-        let bad = |place| Quarantined { place, counts: counts(5, 2) };
+        let bad = |place| Sealed { place, counts: counts(5, 2) };
+        let good = Sealed { place: 4, counts: counts(10, 0) };
         // Place 3 failed; its manifest is of an earlier run, as is that of place 7.
-        let next = input_again(input(), &ended, &[bad(2), bad(3), bad(7)]).done;
+        let sealed = [bad(2), bad(3), good, bad(7)];
+        let next = input_again(input(), &ended, &sealed).done;
         assert_eq!(next.counts, counts(10, 0));
         assert_eq!(next.again, [1, 2, 3].into_iter().collect::<Places>());
         assert_eq!((next.shards_done, next.shards_started, next.shards_failed), (1, 5, 0));
         assert_eq!((next.before_ms, next.started_ms), (4_000, 0));
+
+        // What place 4 gave depends on what places 1 to 3 did.
+        let mut limited = input();
+        limited.run.configuration.limit = Some(17);
+        let next = input_again(limited, &ended, &sealed).done;
+        assert_eq!(next.counts, Counts::default());
+        assert_eq!(next.again, [1, 2, 3, 4].into_iter().collect::<Places>());
+        assert_eq!((next.shards_done, next.shards_started), (0, 5));
     }
 }

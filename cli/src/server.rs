@@ -1,20 +1,22 @@
 //! Temporal's development server, as a child of this process, for `dev` and `start --local`.
 
 use std::fs::{File, TryLockError};
-use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, TcpListener};
 use std::path::Path;
-use std::process::Stdio;
-use std::time::{Duration, Instant};
+use std::process::{ExitStatus, Stdio};
+use std::time::Duration;
 
 use anyhow::Context;
 use rustix::process::{Pid, Signal, kill_process};
+use temporalio_client::Client;
 use temporalio_common::protos::temporal::api::enums::v1::TaskQueueType;
 use tokio::process::{Child, Command};
 use wikitok_activities::queues;
-use wikitok_worker::{Connector, Queue, environment, home};
+use wikitok_worker::{ConnectError, Connector, Queue, environment, home};
 use wikitok_workflows::names;
 
 use crate::error::Hinted;
+use crate::output;
 
 const STARTS_WITHIN: Duration = Duration::from_secs(30);
 const START_ATTEMPTS: u32 = 3;
@@ -52,17 +54,24 @@ impl Server {
         for port in [ports.server, ports.ui] {
             listen(port).map_err(|error| in_use(port, &error))?;
         }
+        let connector = Connector::local(&address(ports))?;
         let lock = lock(database)?;
-        let mut attempt = 1;
-        loop {
+        for _ in 0..START_ATTEMPTS {
             let mut child = command(database, ports)?.spawn().context("cannot run `temporal`")?;
-            match wait_until_ready(&mut child, ports).await {
-                Ok(()) => return Ok(Self { child, ports, _lock: lock }),
-                // It takes ports for its own use, too, and at times one that was just taken.
-                Err(_) if attempt < START_ATTEMPTS => attempt += 1,
-                Err(error) => return Err(error),
+            let waiting = tokio::time::timeout(STARTS_WITHIN, wait_until_ready(&mut child, &connector));
+            match waiting.await {
+                Ok(Ok(())) => return Ok(Self { child, ports, _lock: lock }),
+                // It takes ports for its own use, too, and at times one that was just taken; then it ends.
+                Ok(Err(NotReady::Ended(status))) => {
+                    output::remark(&format!("the Temporal server ended ({status}); starting it again"));
+                }
+                Ok(Err(NotReady::Failed(error))) => return Err(error),
+                Err(_) => {
+                    anyhow::bail!("the Temporal server did not answer within {} s", STARTS_WITHIN.as_secs())
+                }
             }
         }
+        anyhow::bail!("the Temporal server ended {START_ATTEMPTS} times as soon as it was started")
     }
 
     /// URL of the server.
@@ -95,27 +104,29 @@ impl Server {
     }
 }
 
-async fn wait_until_ready(child: &mut Child, ports: Ports) -> anyhow::Result<()> {
-    let address = address(ports);
-    let deadline = Instant::now() + STARTS_WITHIN;
-    while Instant::now() < deadline {
-        if let Some(status) = child.try_wait()? {
-            anyhow::bail!("the Temporal server did not start: {status}");
+/// Why a server does not answer.
+enum NotReady {
+    Ended(ExitStatus),
+    Failed(anyhow::Error),
+}
+
+/// Waits until all services of the server answer: the first opens its port before the last has found its own.
+async fn wait_until_ready(child: &mut Child, connector: &Connector) -> Result<(), NotReady> {
+    loop {
+        if let Some(status) = child.try_wait().map_err(|error| NotReady::Failed(error.into()))? {
+            return Err(NotReady::Ended(status));
         }
-        // A program that ends at once may have listened before, so one open port says little.
-        if TcpStream::connect((Ipv4Addr::LOCALHOST, ports.server)).is_ok() && serves(&address).await {
-            return Ok(());
+        match connector.connect().await {
+            Ok(client) if serves(&client).await => return Ok(()),
+            Ok(_) | Err(ConnectError::Unreachable { .. }) => {}
+            Err(error) => return Err(NotReady::Failed(error.into())),
         }
         tokio::time::sleep(LOOK_EVERY).await;
     }
-    anyhow::bail!("the Temporal server did not answer within {} s", STARTS_WITHIN.as_secs())
 }
 
-/// Whether the services behind the address answer, too.
-async fn serves(address: &str) -> bool {
-    let Ok(connector) = Connector::local(address) else { return false };
-    let Ok(client) = connector.connect().await else { return false };
-    queues::workers(&client, Queue::Workflow.task_queue(), TaskQueueType::Workflow).await.is_ok()
+async fn serves(client: &Client) -> bool {
+    queues::workers(client, Queue::Workflow.task_queue(), TaskQueueType::Workflow).await.is_ok()
 }
 
 fn address(ports: Ports) -> String {

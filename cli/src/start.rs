@@ -5,7 +5,6 @@ use std::process::ExitCode;
 
 use serde::Serialize;
 use temporalio_client::{WorkflowDescribeOptions, WorkflowExecutionStatus};
-use tokio::signal::unix::{SignalKind, signal};
 use wikitok_publish::{RunManifest, keys};
 use wikitok_store::Location;
 use wikitok_worker::{Connector, Queue};
@@ -15,6 +14,7 @@ use crate::client::Temporal;
 use crate::error::Hinted;
 use crate::preflight::{self, Planned};
 use crate::server::{self, Server};
+use crate::stop::Stop;
 use crate::{dry_run, output, watch, workers};
 
 /// What `start` without --watch says.
@@ -106,8 +106,10 @@ async fn is_there(manifest: &RunManifest, output: &Location) -> anyhow::Result<b
 async fn local(arguments: &StartArguments, planned: &Planned, format: Format) -> anyhow::Result<ExitCode> {
     let directory = tempfile::tempdir()?;
     let ports = server::free_ports()?;
-    let server = Server::start(&directory.path().join("temporal.db"), ports).await?;
-    let outcome = on_server(&server, arguments, planned, format).await;
+    let mut stop = Stop::listen()?;
+    let database = directory.path().join("temporal.db");
+    let server = stop.unless_asked(Server::start(&database, ports)).await.ok_or_else(stopped)??;
+    let outcome = on_server(&server, arguments, planned, &mut stop, format).await;
     server.stop().await?;
     outcome
 }
@@ -116,14 +118,15 @@ async fn on_server(
     server: &Server,
     arguments: &StartArguments,
     planned: &Planned,
+    stop: &mut Stop,
     format: Format,
 ) -> anyhow::Result<ExitCode> {
-    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     let connector = Connector::local(&server.address())?;
     let mut queues = vec![Queue::Workflow, Queue::Cpu];
     queues.extend((!arguments.no_embed).then_some(Queue::Gpu));
     queues.extend(arguments.mirror.is_some().then_some(Queue::Mirror));
-    let ready = workers::prepare(&connector, &queues, &arguments.embedding.model).await?;
+    let preparing = workers::prepare(&connector, &queues, &arguments.embedding.model);
+    let ready = stop.unless_asked(preparing).await.ok_or_else(stopped)??;
     let temporal = Temporal::connect(&connector, Some(server.ui())).await?;
     let watching = async {
         start(&temporal, planned).await?;
@@ -132,8 +135,7 @@ async fn on_server(
     let until_stopped = async {
         tokio::select! {
             outcome = watching => outcome,
-            _ = terminate.recv() => Err(stopped()),
-            _ = interrupt.recv() => Err(stopped()),
+            () = stop.asked() => Err(stopped()),
         }
     };
     workers::serve(ready, until_stopped).await

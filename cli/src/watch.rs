@@ -307,6 +307,7 @@ pub(crate) async fn is_running(temporal: &Temporal, id: &str) -> anyhow::Result<
     match temporal.handle(id).describe(WorkflowDescribeOptions::default()).await {
         Ok(run) => Ok(run.close_time().is_none()),
         Err(WorkflowInteractionError::NotFound(_)) => Err(unknown_run(id)),
+        Err(WorkflowInteractionError::Rpc(status)) if is_refusal(&status) => Err(refused(&status)),
         Err(error) => Err(error).with_context(|| format!("cannot ask after `{id}`")),
     }
 }

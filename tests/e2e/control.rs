@@ -5,6 +5,7 @@ use std::process::Command;
 
 use serde_json::Value;
 
+use crate::chaos::many_shards::tiny_shards;
 use crate::harness::{
     Ended, assert_same, assert_verified, cli, data, data_files, files, home, json, require_server, run,
     wait_until,
@@ -141,6 +142,41 @@ fn a_run_is_scaled_while_it_goes() {
     drop((worker, cpu));
 }
 
+/// More shards than a page of the plan has; the run is cancelled while the next page is not to be had, and nothing of
+/// those in flight is forgotten.
+#[test]
+fn a_run_is_cancelled_while_it_waits_for_the_rest_of_its_plan() {
+    const SHARDS: u64 = 70;
+    let scratch = tempfile::tempdir().unwrap();
+    let (source, output) = (scratch.path().join("dump"), scratch.path().join("out"));
+    tiny_shards(&source, SHARDS);
+    let server = Server::start(&scratch.path().join("temporal.db"), free_port());
+    let address = server.address();
+    let worker = Worker::serving(&address, &["workflow"]);
+    let mut cpu = Worker::with(&address, &["cpu"], &[("WIKITOK_FAILPOINTS", "die before .tokens.json")]);
+    let mut command =
+        cli(["start", "--no-embed", "--dump", "tinywiki-latest", "--shards-in-flight", "80", "--source"]);
+    command.arg(&source).arg("--output").arg(&output).args(["--heartbeat-timeout", "2"]);
+    let started = json(command.env("TEMPORAL_ADDRESS", &address));
+    let id = started.json["run_id"].as_str().unwrap();
+    wait_until("the CPU worker has died", || cpu.ended().is_some());
+    assert_eq!(at(&address, &["cancel", id]).code, 0);
+    let watched = at(&address, &["watch", id]);
+    assert_eq!((watched.code, &watched.json["status"]), (2, &"cancelled".into()), "{}", watched.stderr);
+
+    let successor = Worker::serving(&address, &["cpu"]);
+    let retried = at(&address, &["retry", id, "--watch"]);
+    assert_eq!(
+        (retried.code, &retried.json["articles"], &retried.json["shards_done"]),
+        (0, &SHARDS.into(), &SHARDS.into()),
+        "{:#} {}",
+        retried.json,
+        retried.stderr
+    );
+    assert_verified(&output);
+    drop((worker, successor));
+}
+
 /// How many children were running at the same time, by a run's history.
 fn most_at_once(history: &str) -> i32 {
     let history: Value = serde_json::from_str(history).unwrap();
@@ -240,8 +276,16 @@ fn with_a_bad_record(scratch: &Path) -> PathBuf {
 #[test]
 fn shards_with_bad_records_are_run_again_and_counted_once() {
     let scratch = tempfile::tempdir().unwrap();
-    let (source, output) = (with_a_bad_record(scratch.path()), scratch.path().join("out"));
-    let ended = run("oddwiki-latest", &source, &output, &["--no-embed"]);
+    let source = with_a_bad_record(scratch.path());
+    let articles = run_and_retry(&source, &scratch.path().join("all"), &[]);
+    // The last shard gives what those before it leave.
+    let limit = (articles - 1).to_string();
+    assert_eq!(run_and_retry(&source, &scratch.path().join("few"), &["--limit", &limit]), articles - 1);
+}
+
+/// Runs over shards of which the middle one has a bad record, and tries that again in vain. Gives the articles.
+fn run_and_retry(source: &Path, output: &Path, more: &[&str]) -> u64 {
+    let ended = run("oddwiki-latest", source, output, &[&["--no-embed"], more].concat());
     assert_eq!((ended.code, &ended.json["quarantined"]), (1, &1.into()), "{:#}", ended.json);
     let id = ended.json["run_id"].as_str().unwrap();
 
@@ -250,13 +294,14 @@ fn shards_with_bad_records_are_run_again_and_counted_once() {
     assert_eq!((&bad["reason"], &bad["records"]), (&"invalid_json".into(), &1.into()));
     assert_eq!(bad["example"]["shard"], "oddwiki_content-20260101-00001");
 
-    let before = data_files(&output);
+    let before = data_files(output);
     let again = json(&mut cli(["retry", id, "--watch"]));
     assert_eq!((again.code, &again.json["quarantined"]), (1, &1.into()), "{:#} {}", again.json, again.stderr);
     for total in ["articles", "tokens", "shards", "shards_done", "filtered"] {
         assert_eq!(again.json[total], ended.json[total], "{total}");
     }
-    assert_eq!(data_files(&output), before);
+    assert_eq!(data_files(output), before);
+    ended.json["articles"].as_u64().unwrap()
 }
 
 #[test]

@@ -16,6 +16,7 @@ mod kill;
 mod layouts;
 mod memory;
 mod mistakes;
+mod nginx;
 mod options;
 mod processes;
 mod readers;

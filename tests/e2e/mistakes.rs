@@ -1,9 +1,12 @@
 //! What users get wrong: told within seconds, with what to do, and exit code 2.
 
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::harness::{Ended, cli, data, ended, shared};
+use rustix::process::Signal;
+
+use crate::harness::{Ended, cli, data, ended, json, require_server, shared, wait_until};
+use crate::processes::{free_port, signal};
 
 const SOON: Duration = Duration::from_secs(20);
 
@@ -102,9 +105,44 @@ fn a_device_that_is_not_there_is_no_fallback() {
 
 #[test]
 fn a_run_that_is_not_there_says_where_to_look() {
-    crate::harness::require_server();
+    require_server();
     for command in ["watch", "status", "pause", "resume", "errors", "retry", "cancel"] {
         let ended = refused(&mut cli([command, "wikitok/nowiki-20200101/0"]));
         assert!(ended.stderr.contains("wikitok-cli list"), "{}", ended.stderr);
     }
+}
+
+#[test]
+fn a_key_that_is_none_is_told_before_a_server_is_waited_for() {
+    let scratch = tempfile::tempdir().unwrap();
+    let output = scratch.path().join("out");
+    let mut local = start("enwiki-20260920");
+    local.args(["--local", "--no-embed", "--output"]).arg(&output).env("WIKITOK_ENCRYPTION_KEY", "abc");
+    let ended = refused(&mut local);
+    assert!(ended.stderr.contains("WIKITOK_ENCRYPTION_KEY"), "{}", ended.stderr);
+}
+
+#[test]
+fn a_namespace_that_is_not_there_is_named() {
+    require_server();
+    let ended = refused(cli(["list"]).env("TEMPORAL_NAMESPACE", "nope"));
+    assert!(ended.stderr.contains("no namespace `nope`"), "{}", ended.stderr);
+    let doctor = json(cli(["doctor"]).env("TEMPORAL_NAMESPACE", "nope"));
+    let temporal = &doctor.json[0];
+    assert_eq!((doctor.code, &temporal["name"], &temporal["ok"]), (2, &"temporal".into(), &false.into()));
+}
+
+/// Ctrl-C in the first moment, when nothing has started yet.
+#[test]
+fn a_laptop_that_is_asked_to_end_while_it_starts_ends_at_once() {
+    let scratch = tempfile::tempdir().unwrap();
+    let (port, ui_port) = (free_port().to_string(), free_port().to_string());
+    let mut command = cli(["dev", "--port", &port, "--ui-port", &ui_port, "--db"]);
+    let mut dev = command.arg(scratch.path().join("temporal.db")).stderr(Stdio::null()).spawn().unwrap();
+    // The database is locked once signals are heard, and before there is a server.
+    wait_until("the laptop starts", || scratch.path().join("temporal.lock").exists());
+    let began = Instant::now();
+    signal(&dev, Signal::INT);
+    assert_eq!(dev.wait().unwrap().code(), Some(0));
+    assert!(began.elapsed() < Duration::from_secs(5), "took {:?}", began.elapsed());
 }

@@ -159,6 +159,10 @@ fn a_dry_run_shows_the_plan_and_touches_nothing() {
     assert!(passages["vectors"].as_u64() > estimate["vectors"].as_u64(), "{passages:#}");
     assert!(!output.exists() && !scratch.path().join("not").exists());
 
+    for limit in [3, 6, 12, 24] {
+        let limited = plan(&["--no-embed", "--limit", &limit.to_string()]);
+        assert_eq!(limited.json["estimate"]["articles"], limit, "{:#}", limited.json);
+    }
     let few = plan(&["--no-embed", "--limit", "5", "--shards", "0"]);
     assert_eq!(
         (&few.json["estimate"]["articles"], &few.json["shards"]),

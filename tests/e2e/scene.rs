@@ -16,6 +16,8 @@ pub(crate) enum Dump {
     Tokens,
     /// One gzip file of one article, with its vector.
     Vectors,
+    /// One gzip file of several parts, with vectors, whose texts are kept only for these.
+    Chain,
 }
 
 impl Dump {
@@ -23,6 +25,7 @@ impl Dump {
         match self {
             Self::Tokens => &["--dump", "enwiki-20260920", "--range-bytes", "30000", "--no-embed"],
             Self::Vectors => &["--dump", "bgwiki-20240408"],
+            Self::Chain => &["--dump", "enwiki-20240408", "--range-bytes", "150000", "--keep-text", "no"],
         }
     }
 
@@ -30,7 +33,7 @@ impl Dump {
     pub(crate) fn queues(self) -> &'static [&'static str] {
         match self {
             Self::Tokens => &["workflow", "cpu"],
-            Self::Vectors => &["workflow", "cpu", "gpu"],
+            Self::Vectors | Self::Chain => &["workflow", "cpu", "gpu"],
         }
     }
 }
@@ -154,6 +157,11 @@ pub(crate) fn events(output: &Path) -> Vec<Value> {
 /// How many events of a kind there are.
 pub(crate) fn count(events: &[Value], kind: &str) -> usize {
     events.iter().filter(|event| event["event"] == kind).count()
+}
+
+/// When an event was.
+pub(crate) fn time(event: &Value) -> chrono::DateTime<chrono::FixedOffset> {
+    chrono::DateTime::parse_from_rfc3339(event["time"].as_str().unwrap()).unwrap()
 }
 
 /// A number that differs from run to run, so that things happen elsewhere each time. Printed, since a failure may

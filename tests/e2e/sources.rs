@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 use serde_json::Value;
 use wikitok_tests::{DumpServer, Fault, S3Server};
 
-use crate::harness::{assert_same, cli, data, ended, files, json, wait_until};
+use crate::harness::{assert_same, cli, data, ended, files, json, require_server, wait_until};
 
 const DUMP: &str = "enwiki-20260920";
 
@@ -111,6 +111,28 @@ fn a_mirror_is_filled_over_two_connections_that_break_and_then_read_without_the_
         assert_eq!(again.code, 0, "{:#} {}", again.json, again.stderr);
         assert_same(&first, &output);
     }
+}
+
+/// What is whole in a mirror needs its source for nothing.
+#[test]
+fn a_run_is_planned_and_tried_again_when_its_source_has_lost_the_dump() {
+    let scratch = tempfile::tempdir().unwrap();
+    let (source, mirror, output) =
+        (scratch.path().join("dump"), scratch.path().join("mirror"), scratch.path().join("out"));
+    for (name, bytes) in files(&data("sample")) {
+        std::fs::create_dir_all(source.join(&name).parent().unwrap()).unwrap();
+        std::fs::write(source.join(name), bytes).unwrap();
+    }
+    require_server();
+    let mut command = cli(["start", "--watch", "--no-embed", "--dump", DUMP, "--mirror", &text(&mirror)]);
+    command.arg("--source").arg(&source).arg("--output").arg(&output);
+    let first = json(&mut command);
+    assert_eq!(first.code, 0, "{:#} {}", first.json, first.stderr);
+    std::fs::remove_dir_all(source.join(SNAPSHOT)).unwrap();
+    let retried = json(&mut cli(["retry", first.json["run_id"].as_str().unwrap()]));
+    assert_eq!((retried.code, &retried.json["status"]), (0, &"done".into()), "{}", retried.stderr);
+    let planned = ended(&command.arg("--dry-run").output().unwrap());
+    assert_eq!((planned.code, &planned.json["run_id"]), (0, &first.json["run_id"]), "{}", planned.stderr);
 }
 
 #[test]

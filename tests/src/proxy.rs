@@ -12,6 +12,8 @@ struct State {
     away: AtomicBool,
     /// So many connections more get nothing but a 503.
     unavailable: AtomicU32,
+    /// So many connections more get nothing at all.
+    silent: AtomicU32,
     /// So many connections more are broken...
     torn: AtomicU32,
     /// ...after so many bytes to the server.
@@ -74,6 +76,12 @@ impl Proxy {
         self.sever();
     }
 
+    /// Listens to the next connections, and answers nothing.
+    pub fn be_silent(&self, connections: u32) {
+        self.state.silent.store(connections, Ordering::SeqCst);
+        self.sever();
+    }
+
     /// Breaks the next connections over which so many bytes have been sent, in the middle of what is being sent.
     pub fn tear(&self, connections: u32, after: u64) {
         self.state.torn_after.store(after, Ordering::SeqCst);
@@ -81,7 +89,7 @@ impl Proxy {
         self.sever();
     }
 
-    /// How many connections were answered with 503, or broken in the middle.
+    /// How many connections were answered with 503, left without an answer, or broken in the middle.
     pub fn faults(&self) -> u32 {
         self.state.faults.load(Ordering::SeqCst)
     }
@@ -109,6 +117,11 @@ fn connect(client: TcpStream, port: u16, state: &Arc<State>) -> io::Result<()> {
     if take(&state.unavailable) {
         state.faults.fetch_add(1, Ordering::SeqCst);
         return refuse(client);
+    }
+    if take(&state.silent) {
+        state.faults.fetch_add(1, Ordering::SeqCst);
+        state.open.lock().unwrap().push(client.try_clone()?);
+        return io::copy(&mut &client, &mut io::sink()).map(drop);
     }
     let server = TcpStream::connect(("127.0.0.1", port))?;
     state.open.lock().unwrap().extend([client.try_clone()?, server.try_clone()?]);

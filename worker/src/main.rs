@@ -86,12 +86,14 @@ async fn main() -> ExitCode {
 async fn serve(arguments: &Arguments) -> anyhow::Result<()> {
     let connector = Connector::from_environment(arguments.profile.clone())?;
     let stop = stop_on_signals()?;
-    let config = config(arguments).await?;
-    let client = tokio::select! {
-        client = connect(&connector) => client,
+    let preparing = async {
+        let config = config(arguments).await?;
+        anyhow::Ok(Workers::prepare(&connect(&connector).await, &config).await?)
+    };
+    let workers = tokio::select! {
+        workers = preparing => workers?,
         () = stop.cancelled() => return Ok(()),
     };
-    let workers = Workers::prepare(&client, &config).await?;
     for queue in &arguments.queues {
         tracing::info!(queue = queue.task_queue(), "polling");
     }

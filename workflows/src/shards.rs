@@ -20,6 +20,8 @@ const COPIES_IN_FLIGHT: u32 = 2;
 
 /// Runs from before this patch did not ask for the activity.
 const WATCHES_QUEUES: &str = "watches-queues";
+/// Runs from before this patch did nothing else while they waited for a page of the plan.
+const PLANS_BESIDE: &str = "plans-beside";
 
 /// How a shard ended: what it did, or why it failed and what it had done by then.
 type Outcome = Result<ShardProgress, (ShardFailure, Option<ShardProgress>)>;
@@ -29,6 +31,8 @@ pub(crate) struct Shards {
     context: Context,
     run: Run,
     remake_quarantined: bool,
+    /// The next page of the plan; at most one.
+    planning: Window<Result<SnapshotPlan, Stop>>,
     copying: Window<(String, Result<Shard, ShardFailure>)>,
     running: Window<(String, Outcome)>,
     /// The watch over the queues; at most one.
@@ -38,6 +42,8 @@ pub(crate) struct Shards {
     /// The page of the plan that is being worked through, and the place of its first shard.
     page: Vec<Shard>,
     page_first: u32,
+    /// Why there is no next page.
+    unplanned: Option<Stop>,
     /// Shards of the page must be copied into the mirror before they are read.
     copies: bool,
     /// Messages that have been acted on.
@@ -47,26 +53,29 @@ pub(crate) struct Shards {
 impl Shards {
     pub(crate) fn new(context: Context, input: DumpInput) -> Self {
         let token = context.cancellation_token().child_token();
-        let (copying, running, watching) = (Window::new(), Window::new(), Window::new());
+        let (planning, copying) = (Window::new(), Window::new());
+        let (running, watching) = (Window::new(), Window::new());
         let (run, remake_quarantined) = (input.run, input.remake_quarantined);
         let page = Vec::new();
         Self {
             context,
             run,
             remake_quarantined,
+            planning,
             copying,
             running,
             watching,
             token,
             page,
             page_first: 0,
+            unplanned: None,
             copies: false,
             seen: 0,
         }
     }
 
-    /// Runs shards until none are left, the limit is reached, the run is cancelled or given up, or the history
-    /// has grown long; then waits for those in flight, since what they return would be lost with this execution.
+    /// Runs shards until none are left, the limit is reached, the run is cancelled or given up, the plan fails, or the
+    /// history has grown long; then waits for those in flight, since what they return would be lost with this execution.
     pub(crate) async fn run(&mut self) -> Result<(), Stop> {
         if self.context.patched(WATCHES_QUEUES) {
             self.watch(self.context.state(|s| s.progress.without_worker.clone()));
@@ -74,13 +83,22 @@ impl Shards {
         loop {
             self.show();
             while self.may_start() {
-                let shard = self.next_shard().await?;
-                self.start(shard);
+                match self.next_shard() {
+                    Some(shard) => self.start(shard),
+                    None if self.asks_for_page() => break,
+                    None => {
+                        let (first, plan) = self.planning.next().await;
+                        self.planned(first, plan);
+                    }
+                }
             }
             self.show();
-            let idle = self.running.is_empty() && self.copying.is_empty();
+            let idle = self.running.is_empty() && self.copying.is_empty() && self.planning.is_empty();
             if self.context.cancellation_token().is_cancelled() && idle {
                 return Err(Stop::Cancelled);
+            }
+            if let Some(stop) = self.unplanned.take_if(|_| idle) {
+                return Err(stop);
             }
             if idle && !self.is_held() {
                 break;
@@ -116,6 +134,7 @@ impl Shards {
     /// Nothing but a pause, or the shards in flight, speaks against starting another.
     fn may_go_on(&self) -> bool {
         self.more()
+            && self.unplanned.is_none()
             && !options::history_is_long(&self.context, &self.run.pace)
             && !self.context.cancellation_token().is_cancelled()
     }
@@ -137,6 +156,7 @@ impl Shards {
             select! {
                 (place, (shard, outcome)) = self.running.next() => self.ended(place, &shard, outcome),
                 (place, (shard, outcome)) = self.copying.next() => self.copied(place, &shard, outcome),
+                (first, plan) = self.planning.next() => self.planned(first, plan),
             }
             return;
         }
@@ -144,6 +164,7 @@ impl Shards {
         select! {
             (place, (shard, outcome)) = self.running.next() => self.ended(place, &shard, outcome),
             (place, (shard, outcome)) = self.copying.next() => self.copied(place, &shard, outcome),
+            (first, plan) = self.planning.next() => self.planned(first, plan),
             (_, watched) = self.watching.next() => self.watched(watched),
             _ = context.wait_condition(|s| s.messages != seen) => {}
         }
@@ -161,28 +182,47 @@ impl Shards {
         self.context.set_current_details(details::of_run(&progress));
     }
 
-    async fn next_shard(&mut self) -> Result<(u32, Shard), Stop> {
-        let place = self.context.state(|s| s.progress.again.first().unwrap_or(s.progress.shards_started));
-        if place < self.page_first || (place - self.page_first) as usize >= self.page.len() {
-            let plan = self.plan(place).await?;
-            self.page = plan.page;
-            self.copies = self.run.mirror.is_some() && !plan.mirrored;
-            self.page_first = place;
-        }
-        let shard = self.page.get((place - self.page_first) as usize).cloned();
-        shard.map(|shard| (place, shard)).ok_or_else(|| Stop::bug(format!("the plan has no shard {place}")))
+    /// The shard that is started next, and its place; none while its page of the plan is not there.
+    fn next_shard(&self) -> Option<(u32, Shard)> {
+        let place = self.next_place();
+        let shard = self.page.get(place.checked_sub(self.page_first)? as usize)?;
+        Some((place, shard.clone()))
     }
 
-    async fn plan(&mut self, first: u32) -> Result<SnapshotPlan, Stop> {
-        let summary = format!("plan {} from shard {first}", self.run.snapshot);
-        let options = options::activity(&self.run, names::CPU_QUEUE, summary);
-        let input = PlanSnapshotInput { run: self.run.clone(), first };
-        let plan = self.context.execute_activity(Cpu::plan_snapshot, input, options).await?;
+    fn next_place(&self) -> u32 {
+        self.context.state(|s| s.progress.again.first().unwrap_or(s.progress.shards_started))
+    }
+
+    /// Asks for the page of the plan that begins with the next shard, once. Whether other things happen meanwhile.
+    fn asks_for_page(&mut self) -> bool {
+        if self.planning.is_empty() {
+            let first = self.next_place();
+            let summary = format!("plan {} from shard {first}", self.run.snapshot);
+            let options = options::activity(&self.run, names::CPU_QUEUE, summary);
+            let input = PlanSnapshotInput { run: self.run.clone(), first };
+            let context = self.context.clone();
+            self.planning.push(first, async move {
+                Ok(context.execute_activity(Cpu::plan_snapshot, input, options).await?)
+            });
+        }
+        self.context.patched(PLANS_BESIDE)
+    }
+
+    fn planned(&mut self, first: u32, plan: Result<SnapshotPlan, Stop>) {
+        let plan = match plan {
+            Ok(plan) => plan,
+            Err(stop) => return self.unplanned = Some(stop),
+        };
+        if plan.page.is_empty() {
+            return self.unplanned = Some(Stop::bug(format!("the plan has no shard {first}")));
+        }
         self.context.state_mut(|s| s.progress.shards = plan.shards);
+        self.page = plan.page;
+        self.copies = self.run.mirror.is_some() && !plan.mirrored;
+        self.page_first = first;
         if self.context.state(|s| s.progress.status == Status::Planning) {
             set_status(&self.context, Status::Running);
         }
-        Ok(plan)
     }
 
     fn start(&mut self, (place, shard): (u32, Shard)) {

@@ -6,6 +6,7 @@ use std::sync::{Mutex, PoisonError};
 use bytes::Bytes;
 use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
+use wikitok_store::progress::Progress;
 use wikitok_store::{Location, StoreError};
 
 use crate::{DumpError, ShardFile};
@@ -47,6 +48,8 @@ pub struct LocationObject {
     key: String,
     bytes: u64,
     runtime: Handle,
+    /// That of the task for which it was opened, whichever thread reads.
+    progress: Progress,
     ahead_to: u64,
     ahead: Mutex<Option<Ahead>>,
 }
@@ -68,7 +71,8 @@ impl LocationObject {
     /// The shard `shard` of the source `location`, read by way of `runtime`.
     pub fn new(location: Location, shard: &ShardFile, runtime: Handle) -> Self {
         let (key, bytes) = (shard.key.clone(), shard.bytes);
-        Self { location, key, bytes, runtime, ahead_to: 0, ahead: Mutex::new(None) }
+        let (progress, ahead) = (Progress::current(), Mutex::new(None));
+        Self { location, key, bytes, runtime, progress, ahead_to: 0, ahead }
     }
 
     /// The same, reading ahead as far as `offset`.
@@ -85,7 +89,7 @@ impl LocationObject {
                 return Ok(read?);
             }
         }
-        Ok(self.runtime.block_on(self.location.get_range(&self.key, range))?)
+        Ok(self.runtime.block_on(self.progress.of(self.location.get_range(&self.key, range)))?)
     }
 
     /// Begins to read what follows `range`.
@@ -95,7 +99,8 @@ impl LocationObject {
             return;
         }
         let (location, key, wanted) = (self.location.clone(), self.key.clone(), next.clone());
-        let reading = self.runtime.spawn(async move { location.get_range(&key, wanted).await });
+        let progress = self.progress.clone();
+        let reading = self.runtime.spawn(async move { progress.of(location.get_range(&key, wanted)).await });
         *self.ahead.lock().unwrap_or_else(PoisonError::into_inner) = Some(Ahead { range: next, reading });
     }
 }

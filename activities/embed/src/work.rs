@@ -26,7 +26,7 @@ pub(crate) fn embed<S: AsRef<str> + Sync>(
     let lengths: Vec<usize> = word_pieces.iter().map(Vec::len).collect();
     let vectors = Mutex::new(Array2::zeros((texts.len(), embedder.identity().dimensions)));
     let batches = batch::cut(&lengths, embedder.batch_word_pieces(batch_word_pieces));
-    // While one batch is computed on a GPU, the next is laid out.
+    // While one batch is computed on a GPU, the vectors of the last are written.
     let threads = embedder.side_by_side.max(2).min(embedder.threads.max(embedder.side_by_side));
     among(threads, batches, |batch| match work.run(&batch, &word_pieces, &vectors) {
         Err(error) if batch.rows.len() > 1 && error.is_out_of_memory() => {

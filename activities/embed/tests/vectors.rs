@@ -11,11 +11,16 @@ use ndarray::{Axis, Slice, s};
 use wikitok_embed::{EmbedError, Embedder, EmbedderOptions};
 use wikitok_store::ErrorKind;
 
+/// What is promised of every device, and what this processor is known to keep.
+fn promised() -> f32 {
+    if std::env::var_os("WIKITOK_TEST_DEVICE").is_some() { 1e-5 } else { 1e-6 }
+}
+
 #[test]
 fn the_sample_has_the_vectors_of_sentence_transformers() {
     let (texts, expected) = sample();
     let found = difference(&embed(&embedder(), &texts), &expected);
-    assert!(found < 1e-6, "differs by {found:e}");
+    assert!(found < promised(), "differs by {found:e}");
 }
 
 #[test]
@@ -26,7 +31,7 @@ fn the_oracle_has_the_vectors_of_sentence_transformers() {
         return;
     };
     let found = difference(&embed(&embedder(), &texts), &expected);
-    assert!(found < 1e-6, "differs by {found:e}");
+    assert!(found < promised(), "differs by {found:e}");
 }
 
 #[test]

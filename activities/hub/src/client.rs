@@ -49,6 +49,11 @@ impl Client {
     pub(crate) fn new(endpoint: &str, token: Option<&Token>) -> Result<Self, HubError> {
         wikitok_store::install_tls();
         let endpoint = endpoint.trim_end_matches('/').to_owned();
+        // It is repeated in messages, where no password belongs.
+        if endpoint.split('/').nth(2).is_some_and(|authority| authority.contains('@')) {
+            let (url, reason) = ("HF_ENDPOINT".to_owned(), "it holds a user name or a password".to_owned());
+            return Err(HubError::Answer { url, reason });
+        }
         let mut headers = HeaderMap::new();
         if let Some(Token(token)) = token {
             let refuse =

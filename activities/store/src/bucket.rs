@@ -25,14 +25,14 @@ use crate::{Content, ObjectInfo, StoreError, objects, tls};
 
 /// Larger objects are uploaded in pieces of this size, so that a lost connection costs little.
 const PIECE_BYTES: usize = 8 << 20;
-/// Pieces of one object in flight.
-const PIECES_IN_FLIGHT: usize = 4;
+/// Pieces of one object in flight. They share the way up, and each must be there before [`READ_TIMEOUT`].
+const PIECES_IN_FLIGHT: usize = 2;
 /// At the root: some servers keep the folder of an object that is gone.
 const PROBE: &str = "_probe";
 
-/// Silence in one try of one request. With [`retry`] this keeps what does not move below the default heartbeat timeout
-/// of 30 s: what takes longer is Temporal's to try again.
-const READ_TIMEOUT: Duration = Duration::from_secs(15);
+/// Silence in one try of one request, the sending of its body included: below the default heartbeat timeout of 30 s,
+/// since what takes longer is Temporal's to try again.
+const READ_TIMEOUT: Duration = Duration::from_secs(25);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 fn retry() -> RetryConfig {
@@ -128,6 +128,10 @@ impl Bucket {
                     return Err(failure);
                 }
             }
+        }
+        for left in (1..=PIECES_IN_FLIGHT).rev() {
+            writer.wait_for_capacity(left).await?;
+            step();
         }
         writer.finish().await?;
         Ok(())

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::Range;
-use std::path::Path as FilePath;
+use std::path::{Component, Path as FilePath, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
@@ -69,6 +69,17 @@ impl Location {
             tokio::fs::create_dir_all(&path).await.map_err(|source| not_writable(uri, source.into()))?;
         }
         Self::open(uri)
+    }
+
+    /// The URI that a place would have once it is [created](Self::create). Touches nothing.
+    pub fn uri_of(uri: &str) -> Result<String, StoreError> {
+        match Place::parse(uri)? {
+            Place::Directory(path) => {
+                let path = canonical(&path).map_err(|source| not_writable(uri, source.into()))?;
+                Ok(path.to_string_lossy().into_owned())
+            }
+            place => Ok(place.uri()),
+        }
     }
 
     fn directory(uri: &str, path: &FilePath) -> Result<Self, StoreError> {
@@ -293,6 +304,22 @@ pub fn is_public_server(uri: &str) -> bool {
     matches!(Place::parse(uri), Ok(Place::Web(url)) if web::is_public(&url))
 }
 
+/// The path without links and dots, of which a part may not be there yet.
+fn canonical(path: &FilePath) -> std::io::Result<PathBuf> {
+    let path = std::path::absolute(path)?;
+    let (there, mut canonical) = path
+        .ancestors()
+        .find_map(|there| Some((there, there.canonicalize().ok()?)))
+        .ok_or(std::io::ErrorKind::NotFound)?;
+    for component in path.strip_prefix(there).unwrap_or(&path).components() {
+        match component {
+            Component::ParentDir => drop(canonical.pop()),
+            component => canonical.push(component),
+        }
+    }
+    Ok(canonical)
+}
+
 fn not_writable(uri: &str, source: Box<dyn std::error::Error + Send + Sync>) -> StoreError {
     StoreError::NotWritable { uri: uri.to_owned(), source }
 }
@@ -341,6 +368,18 @@ mod tests {
         assert!(matches!(Location::open("s4://bucket"), Err(StoreError::UnknownScheme { .. })));
         let error = Location::create("/proc/nothing").await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::BadConfiguration);
+    }
+
+    #[tokio::test]
+    async fn a_place_has_the_uri_before_it_is_made_that_it_has_after() {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let root = directory.path().display();
+        std::os::unix::fs::symlink(directory.path(), directory.path().join("link")).unwrap();
+        for uri in [format!("{root}/a/b"), format!("file://{root}/c"), format!("{root}/link/./d/../e")] {
+            let before = Location::uri_of(&uri).unwrap();
+            assert_eq!(Location::create(&uri).await.unwrap().uri(), before, "{uri}");
+        }
+        assert_eq!(Location::uri_of("s3://bucket/a/").unwrap(), "s3://bucket/a");
     }
 
     #[tokio::test]

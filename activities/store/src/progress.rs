@@ -24,12 +24,12 @@ impl Progress {
     }
 
     /// The same for work that blocks its thread.
-    pub(crate) fn of_blocking<T>(&self, work: impl FnOnce() -> T) -> T {
+    pub fn of_blocking<T>(&self, work: impl FnOnce() -> T) -> T {
         CURRENT.sync_scope(self.clone(), work)
     }
 
-    /// That of the task at work, for a task that it starts.
-    pub(crate) fn current() -> Self {
+    /// That of the task at work, to be handed to a task or a thread that it starts; a new one where nobody counts.
+    pub fn current() -> Self {
         CURRENT.try_with(Self::clone).unwrap_or_default()
     }
 }

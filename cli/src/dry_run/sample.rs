@@ -104,11 +104,11 @@ impl Sample {
         let vectors = self.vectors.as_ref().ok().map(|sample| sample.times(articles / sample.texts as f64));
         let vector_bytes = vectors.as_ref().map_or(0.0, |vectors| vectors.bytes);
         Estimate {
-            articles: articles as u64,
+            articles: articles.round() as u64,
             tokens: (self.tokens as f64 * times) as u64,
             output_bytes: (self.part_bytes as f64 * times + vector_bytes) as u64,
             cpu_seconds: (self.cpu_seconds * times).round(),
-            vectors: vectors.as_ref().map(|vectors| vectors.count as u64),
+            vectors: vectors.as_ref().map(|vectors| vectors.count.round() as u64),
             embed_seconds: vectors.map(|vectors| vectors.seconds.round()),
             rests_on: self.rests_on(run),
         }

@@ -5,6 +5,9 @@ use std::time::Instant;
 use wikitok_embed::{Embedder, EmbedderOptions, PassageOptions};
 use wikitok_workflows::contract::Embedding;
 
+/// Passages that are embedded, of all that the texts have.
+const PASSAGES: usize = 32;
+
 /// What texts take to embed.
 pub(super) struct Vectors {
     pub(super) texts: usize,
@@ -18,14 +21,16 @@ impl Vectors {
     /// Embeds the texts, with the model that is here.
     pub(super) fn of(texts: &[String], asked: &Embedding, options: &EmbedderOptions) -> anyhow::Result<Self> {
         let embedder = Embedder::load(options)?;
-        let began = Instant::now();
         let passages = passages(&embedder, texts, asked)?;
+        let count = passages.len();
+        let some: Vec<_> = passages.iter().step_by(count.div_ceil(PASSAGES).max(1)).collect();
         let batch = asked.batch_word_pieces.map(|pieces| pieces as usize);
-        embedder.embed(&passages, batch, &|_| true)?;
-        let seconds = began.elapsed().as_secs_f64();
+        let began = Instant::now();
+        embedder.embed(&some, batch, &|_| true)?;
+        let seconds = began.elapsed().as_secs_f64() * count as f64 / some.len().max(1) as f64;
         let number_bytes = if asked.vector_type == "f16" { 2 } else { 4 };
-        let bytes = (passages.len() * embedder.identity().dimensions * number_bytes) as f64;
-        Ok(Self { texts: texts.len(), count: passages.len() as f64, bytes, seconds })
+        let bytes = (count * embedder.identity().dimensions * number_bytes) as f64;
+        Ok(Self { texts: texts.len(), count: count as f64, bytes, seconds })
     }
 
     /// Those of so many times the texts.

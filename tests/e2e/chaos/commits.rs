@@ -13,6 +13,7 @@ const OF_TOKENS: [&str; 7] = [
     "after _SUCCESS",
     "after events.jsonl",
 ];
+const OF_A_CHAIN: [&str; 2] = ["staged texts/", "after checkpoints/"];
 const OF_VECTORS: [&str; 3] = ["staged vectors/", "before .vectors.json", "after .vectors.json"];
 
 /// Runs a run in which one worker after another dies at its point.
@@ -48,6 +49,11 @@ fn a_worker_that_dies_at_a_commit_point_of_vectors_changes_no_byte() {
     dies_at(Dump::Vectors, &owned(&OF_VECTORS));
 }
 
+#[test]
+fn a_worker_that_dies_at_a_commit_point_of_a_chain_of_parts_changes_no_byte() {
+    dies_at(Dump::Chain, &owned(&OF_A_CHAIN));
+}
+
 /// Every kind of object that a run writes, in the order in which it comes by, with all three points of each.
 #[test]
 #[ignore = "takes minutes: `make chaos`"]
@@ -60,4 +66,5 @@ fn a_worker_that_dies_at_any_commit_point_changes_no_byte() {
     let after = ["shard.json", "manifest.json", "_SUCCESS", "events.jsonl", "job_summary.json"];
     dies_at(Dump::Tokens, &all(&[&before[..], &after[..]].concat()));
     dies_at(Dump::Vectors, &all(&[&before[..], &["vectors/", ".vectors.json"], &after[..]].concat()));
+    dies_at(Dump::Chain, &all(&["texts/", "checkpoints/"]));
 }

@@ -22,7 +22,7 @@ const MOST_GROWTH_MEGABYTES: u64 = 60;
 const BARE_CHILDREN: u32 = 1_000;
 
 /// A dump of so many shards of one article each.
-fn tiny_shards(source: &Path, shards: u64) {
+pub(crate) fn tiny_shards(source: &Path, shards: u64) {
     let directory = source.join("cirrus_search_index/20260101/index_name=tinywiki_content");
     std::fs::create_dir_all(&directory).unwrap();
     for shard in 0..shards {

@@ -8,7 +8,7 @@ mod clock;
 mod commits;
 mod hanging;
 mod kills;
-mod many_shards;
+pub(crate) mod many_shards;
 mod server;
 mod signals;
 mod storage;

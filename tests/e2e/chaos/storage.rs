@@ -36,7 +36,7 @@ fn a_listing_that_is_out_of_date_loses_nothing() {
     drop(worker);
 }
 
-/// A bucket that answers 503, breaks uploads in the middle, and is out of reach.
+/// A bucket that answers 503 or nothing, breaks uploads in the middle, and is out of reach.
 #[test]
 fn a_bucket_that_fails_in_every_way_loses_nothing() {
     let scene = Scene::new(Dump::Tokens);
@@ -55,8 +55,12 @@ fn a_bucket_that_fails_in_every_way_loses_nothing() {
     more(1);
     proxy.be_unavailable(4);
     more(4);
+    proxy.be_silent(1);
+    wait_until("a request gets no answer", || proxy.faults() >= 5);
+    // Longer than a worker may be silent.
+    std::thread::sleep(std::time::Duration::from_secs(3));
     proxy.tear(4, 20_000);
-    wait_until("requests have failed", || proxy.faults() >= 6);
+    wait_until("requests have failed", || proxy.faults() >= 7);
     proxy.go_away();
     std::thread::sleep(std::time::Duration::from_secs(2));
     proxy.come_back();

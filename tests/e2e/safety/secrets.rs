@@ -1,6 +1,10 @@
 //! Secrets appear in nothing that is printed.
 
+use wikitok_tests::S3Server;
+
 use crate::harness::{cli, data};
+use crate::processes::{Server, Worker, free_port};
+use crate::sources::download;
 
 /// Variables with secrets, each told from the others.
 const SECRETS: [(&str, &str); 5] = [
@@ -36,6 +40,59 @@ fn secrets_are_in_no_output_of_any_command() {
             for (name, secret) in SECRETS {
                 assert!(!said.contains(secret), "`{name}` in {arguments:?}: {said}");
             }
+        }
+    }
+}
+
+/// A whole run into a bucket, told in all that there is to tell.
+#[test]
+fn secrets_are_in_no_record_and_no_log_of_a_run() {
+    let scratch = tempfile::tempdir().unwrap();
+    let s3 = S3Server::start(&scratch.path().join("s3"));
+    let database = scratch.path().join("temporal.db");
+    let server = Server::start(&database, free_port());
+    let secrets =
+        SECRETS.into_iter().filter(|(name, _)| !name.starts_with("AWS_") && *name != "TEMPORAL_API_KEY");
+    let others = [("HF_TOKEN", "secret-hub-token"), ("AZURE_STORAGE_ACCOUNT_KEY", "secret-azure-key")];
+    let secrets: Vec<_> = secrets.chain(others).collect();
+    let log = scratch.path().join("worker.log");
+    let mut environment = s3.environment();
+    environment.extend(secrets.iter().map(|&(name, secret)| (name.to_owned(), secret.to_owned())));
+    environment.push(("WIKITOK_LOG".to_owned(), "trace".to_owned()));
+    let worker = {
+        let environment: Vec<_> =
+            environment.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        let log = std::fs::File::create(&log).unwrap();
+        Worker::logging(&server.address(), &["workflow", "cpu"], &environment, log)
+    };
+    let mut command = cli(["start", "--watch", "--no-embed", "--dump", "enwiki-20260920", "--source"]);
+    command.arg(data("sample")).args(["--output", "s3://bucket/out"]);
+    command.env("TEMPORAL_ADDRESS", server.address()).envs(environment.iter().cloned());
+    let ended = command.output().unwrap();
+    assert_eq!(ended.status.code(), Some(0), "{}", String::from_utf8_lossy(&ended.stderr));
+    assert_eq!(worker.terminate(), 0);
+    drop(server);
+
+    let copy = scratch.path().join("copy");
+    download(&s3, "s3://bucket/out", &copy);
+    let record = |name: &str| std::fs::read(copy.join(name)).unwrap();
+    let history = std::fs::read(&database).unwrap();
+    let told = [
+        ("the command", [ended.stdout, ended.stderr].concat()),
+        ("the log", std::fs::read(&log).unwrap()),
+        ("events.jsonl", record("events.jsonl")),
+        ("job_summary.json", record("job_summary.json")),
+        ("manifest.json", record("manifest.json")),
+        ("the server's database", history),
+    ];
+    let known = environment
+        .iter()
+        .filter(|(name, _)| name.contains("KEY") && !name.ends_with("ID") || name == "HF_TOKEN");
+    for (name, secret) in known {
+        for (place, bytes) in &told {
+            assert!(!bytes.is_empty(), "{place} says nothing");
+            let is_there = bytes.windows(secret.len()).any(|window| window == secret.as_bytes());
+            assert!(!is_there, "`{name}` is in {place}");
         }
     }
 }

@@ -52,8 +52,9 @@ impl Web {
         if public && access.contact.is_none() {
             return Err(StoreError::ContactRequired { uri: url.to_owned() });
         }
-        let connections = if public { PUBLIC_CONNECTIONS } else { CONNECTIONS };
-        Ok(Self { url: url.to_owned(), visitor: Visitor::new(connections, access.contact.as_deref())? })
+        // An idle connection is one, too, and other processes of the run may have theirs.
+        let (connections, idle) = if public { (PUBLIC_CONNECTIONS, 0) } else { (CONNECTIONS, CONNECTIONS) };
+        Ok(Self { url: url.to_owned(), visitor: Visitor::new(connections, idle, access.contact.as_deref())? })
     }
 
     fn url(&self, key: &Path) -> String {

@@ -53,14 +53,15 @@ struct Setback {
 }
 
 impl Visitor {
-    pub(super) fn new(connections: usize, contact: Option<&str>) -> Result<Self, StoreError> {
+    /// `idle` connections are kept open for the next request.
+    pub(super) fn new(connections: usize, idle: usize, contact: Option<&str>) -> Result<Self, StoreError> {
         tls::install();
         let client = Client::builder()
             .connect_timeout(CONNECT_TIMEOUT)
             .read_timeout(READ_TIMEOUT)
             .redirect(Policy::limited(REDIRECTS))
             .default_headers(HeaderMap::from_iter([(USER_AGENT, name(contact)?)]))
-            .pool_max_idle_per_host(connections)
+            .pool_max_idle_per_host(idle)
             // Several requests over one connection would each be throttled as if they were one.
             .http1_only()
             .build()
