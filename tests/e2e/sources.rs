@@ -124,14 +124,16 @@ fn a_run_is_planned_and_tried_again_when_its_source_has_lost_the_dump() {
         std::fs::write(source.join(name), bytes).unwrap();
     }
     require_server();
-    let mut command = cli(["start", "--watch", "--no-embed", "--dump", DUMP, "--mirror", &text(&mirror)]);
-    command.arg("--source").arg(&source).arg("--output").arg(&output);
-    let first = json(&mut command);
+    let start = |more: &str| {
+        let mut command = cli(["start", more, "--no-embed", "--dump", DUMP, "--mirror", &text(&mirror)]);
+        json(command.arg("--source").arg(&source).arg("--output").arg(&output))
+    };
+    let first = start("--watch");
     assert_eq!(first.code, 0, "{:#} {}", first.json, first.stderr);
     std::fs::remove_dir_all(source.join(SNAPSHOT)).unwrap();
     let retried = json(&mut cli(["retry", first.json["run_id"].as_str().unwrap()]));
     assert_eq!((retried.code, &retried.json["status"]), (0, &"done".into()), "{}", retried.stderr);
-    let planned = ended(&command.arg("--dry-run").output().unwrap());
+    let planned = start("--dry-run");
     assert_eq!((planned.code, &planned.json["run_id"]), (0, &first.json["run_id"]), "{}", planned.stderr);
 }
 
