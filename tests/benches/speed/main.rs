@@ -92,6 +92,7 @@ fn whole<'a>(dump: &'a data::Dump, server: Option<&'a job::Server>) -> Vec<Conte
         Contender::new("plain loop: decompress, parse, tokenize", || stages::plain_loop(dump, false)),
         Contender::new("plain loop, and write", || stages::plain_loop(dump, true)),
         Contender::new("range reader: decompress, parse", || stages::read(dump)),
+        Contender::new("plain loop, and write, twice at once", || stages::plain_loops(dump)),
     ];
     contenders.extend(server.map(|server| Contender::new("whole job, Temporal", || server.run(dump))));
     contenders

@@ -54,6 +54,9 @@ pub(crate) fn decompress(shard: &Bytes) -> u64 {
     total
 }
 
+/// Slots of the whole job.
+const CORES: usize = 2;
+
 /// Decompresses and parses.
 pub(crate) fn read(dump: &Dump) -> Sample {
     let shards = load(&dump.shards);
@@ -69,6 +72,20 @@ pub(crate) fn plain_loop(dump: &Dump, and_write: bool) -> Sample {
             if and_write { tokenize_and_write(shard, &tokenizer) } else { tokenize(shard, &tokenizer) }
         };
         shards.iter().map(one).fold(Work::default(), add)
+    })
+}
+
+/// The loop that also writes, on as many cores as the whole job has slots: cores that are busy side by side are slower,
+/// each, than one alone.
+pub(crate) fn plain_loops(dump: &Dump) -> Sample {
+    let shards = load(&dump.shards);
+    let tokenizer = Tokenizer::new(Encoding::default()).unwrap();
+    let one = || shards.iter().map(|shard| tokenize_and_write(shard, &tokenizer)).fold(Work::default(), add);
+    clock::process(|| {
+        std::thread::scope(|scope| {
+            let loops = [(); CORES].map(|()| scope.spawn(one));
+            loops.into_iter().map(|done| done.join().unwrap()).fold(Work::default(), add)
+        })
     })
 }
 
