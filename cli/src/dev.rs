@@ -24,10 +24,10 @@ pub(crate) async fn run(arguments: &DevArguments) -> anyhow::Result<ExitCode> {
     }
     let mut stop = Stop::listen()?;
     let ports = Ports { server: arguments.port, ui: arguments.ui_port };
-    let Some(server) = stop.unless_asked(Server::start(&database, ports)).await else {
+    let starting = Server::start(&database, ports);
+    let Some(mut server) = stop.unless_asked(starting).await.transpose()? else {
         return Ok(ExitCode::SUCCESS);
     };
-    let mut server = server?;
     let outcome = on_server(&mut server, ports, arguments, &mut stop).await;
     server.stop().await?;
     outcome.map(|()| ExitCode::SUCCESS)
@@ -41,7 +41,7 @@ async fn on_server(
 ) -> anyhow::Result<()> {
     let connector = Connector::local(&server.address())?;
     let preparing = workers::prepare(&connector, &Queue::ALL, &arguments.model);
-    let Some(ready) = stop.unless_asked(preparing).await else { return Ok(()) };
+    let Some(ready) = stop.unless_asked(preparing).await.transpose()? else { return Ok(()) };
     let temporal = Temporal::connect(&connector, Some(server.ui())).await?;
     temporal.register_search_attributes().await;
     temporal.remember_for(REMEMBERED).await?;
@@ -56,5 +56,5 @@ async fn on_server(
             error = server.ended() => Err(error),
         }
     };
-    workers::serve(ready?, until_stopped).await
+    workers::serve(ready, until_stopped).await
 }

@@ -19,6 +19,9 @@ pub(crate) const STAGING: &str = "_staging";
 /// Bytes that are written in one call.
 const AT_ONCE: usize = 4 << 20;
 
+/// How often the directory may be taken away between making it and using it.
+const STAGING_ATTEMPTS: u32 = 1_000;
+
 /// Writes `content` as `root/key`, replacing what is there. Whole or not at all, also across a power cut.
 pub(crate) fn put(root: &Path, key: &str, content: &Content) -> io::Result<()> {
     let target = root.join(key);
@@ -46,11 +49,15 @@ fn stage(root: &Path, content: &Content) -> io::Result<NamedTempFile> {
 }
 
 fn staging_file(staging: &Path) -> io::Result<NamedTempFile> {
+    let mut attempts = 0;
     loop {
-        fs::create_dir_all(staging)?;
+        match fs::create_dir(staging) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+            _ => attempts += 1,
+        }
         match tempfile::Builder::new().permissions(readable()).tempfile_in(staging) {
             // Another writer was done, and has taken the directory with it.
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) if error.kind() == io::ErrorKind::NotFound && attempts < STAGING_ATTEMPTS => {}
             made => return made,
         }
     }
@@ -67,5 +74,29 @@ pub(crate) fn clear_staging(root: &Path) -> io::Result<()> {
     match fs::remove_dir_all(root.join(STAGING)) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
         _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+
+    #[test]
+    fn writers_side_by_side_take_nothing_from_each_other_and_leave_nothing() {
+        let root = tempfile::tempdir().unwrap();
+        std::thread::scope(|scope| {
+            for writer in 0..4 {
+                let root = root.path();
+                scope.spawn(move || {
+                    for object in 0..500 {
+                        put(root, &format!("{writer}/{object}"), &Bytes::from_static(b"text").into())
+                            .unwrap();
+                    }
+                });
+            }
+        });
+        assert!(!root.path().join(STAGING).exists());
     }
 }
