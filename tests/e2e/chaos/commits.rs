@@ -30,7 +30,9 @@ fn dies_at(dump: Dump, points: &[String]) {
     let ended = running.end();
     scene.assert_undisturbed(&ended, &output);
     let events = events(&output);
-    assert!(count(&events, "part_retried") >= 1, "parts were begun again");
+    if points.iter().any(|point| point.ends_with('/')) {
+        assert!(count(&events, "part_retried") >= 1, "parts were begun again");
+    }
     assert_eq!(count(&events, "part_failed"), 0);
     assert_eq!(survivor.terminate(), 0);
 }
