@@ -29,7 +29,7 @@ const CUDA_BATCH_WORD_PIECES: usize = 32 << 10;
 const ADDED_PIECES: usize = 2;
 
 /// Passages of fewer word pieces than this say nothing.
-const LEAST_ROOM: usize = 8;
+pub(crate) const LEAST_ROOM: usize = 8;
 
 /// Where the model and ONNX Runtime lie, and what they run on.
 #[derive(Clone, Debug)]
