@@ -21,7 +21,7 @@ use self::sample::{Estimate, Sample};
 use crate::arguments::{Format, StartArguments};
 use crate::error::FAILED;
 use crate::output::{self, thousands};
-use crate::preflight::{self, Sought};
+use crate::preflight::{self, Found, Sought};
 
 /// A run stops being possible when the output needs more than this share of the space that is free.
 const USABLE_SPACE: f64 = 0.95;
@@ -62,7 +62,7 @@ pub(crate) async fn run(arguments: &StartArguments, format: Format) -> anyhow::R
 }
 
 async fn plan(arguments: &StartArguments, sought: &Sought) -> anyhow::Result<Plan> {
-    let Sought { run, id, snapshot, place } = sought;
+    let Sought { run, id, found: Found { snapshot, place } } = sought;
     let bytes = snapshot.shards.iter().map(|shard| shard.bytes).sum();
     let first = snapshot.shards.first().context("the snapshot has no shard")?;
     let object = Arc::new(LocationObject::new(place.clone(), first, Handle::current()));

@@ -16,9 +16,7 @@ use crate::invocation;
 pub(crate) struct Sought {
     pub(crate) run: Run,
     pub(crate) id: String,
-    pub(crate) snapshot: Snapshot,
-    /// Where the shards lie: at the source, or in the mirror.
-    pub(crate) place: Location,
+    pub(crate) found: Found,
 }
 
 /// A run that can be started.
@@ -61,7 +59,7 @@ pub(crate) async fn look(arguments: &StartArguments) -> anyhow::Result<Sought> {
     let source = arguments.source.open().context("cannot use --source")?;
     // A mirror that is not there yet is not made.
     let mirror = arguments.mirror.as_deref().and_then(|uri| Location::open(uri).ok());
-    let (configuration, Found { snapshot, place }) = find(arguments, &source, mirror.as_ref()).await?;
+    let (configuration, found) = find(arguments, &source, mirror.as_ref()).await?;
     let there = match Location::open(&arguments.output) {
         Err(StoreError::NoSuchDirectory { .. }) => None,
         opened => Some(opened.context("cannot use --output")?),
@@ -71,11 +69,11 @@ pub(crate) async fn look(arguments: &StartArguments) -> anyhow::Result<Sought> {
         None => Location::uri_of(&arguments.output).context("cannot use --output")?,
     };
     let (run, id) =
-        configuration::run(arguments, configuration, &snapshot, source.uri(), mirror.as_ref(), &output);
+        configuration::run(arguments, configuration, &found.snapshot, source.uri(), mirror.as_ref(), &output);
     if let Some(output) = &there {
         check_owner(output, &run).await?;
     }
-    Ok(Sought { run, id, snapshot, place })
+    Ok(Sought { run, id, found })
 }
 
 async fn find(
@@ -116,7 +114,7 @@ async fn open_mirror(arguments: &StartArguments, source: &Location) -> anyhow::R
     Ok(Some(mirror))
 }
 
-/// A snapshot, and where its shards lie.
+/// A snapshot, and where its shards lie: at the source, or in the mirror.
 pub(crate) struct Found {
     pub(crate) snapshot: Snapshot,
     pub(crate) place: Location,

@@ -43,6 +43,14 @@ fn from_a_web_server_into_a_bucket_gives_what_directories_give() {
     }
 }
 
+/// Copies the sample to where it may be changed.
+fn copy_sample(to: &Path) {
+    for (name, bytes) in files(&data("sample")) {
+        std::fs::create_dir_all(to.join(&name).parent().unwrap()).unwrap();
+        std::fs::write(to.join(name), bytes).unwrap();
+    }
+}
+
 const SNAPSHOT: &str = "other/cirrus_search_index/20260920/index_name=enwiki_content";
 
 /// Shows that the shards of a mirror are those of the source, byte for byte, and marked as whole.
@@ -119,10 +127,7 @@ fn a_run_is_planned_and_tried_again_when_its_source_has_lost_the_dump() {
     let scratch = tempfile::tempdir().unwrap();
     let (source, mirror, output) =
         (scratch.path().join("dump"), scratch.path().join("mirror"), scratch.path().join("out"));
-    for (name, bytes) in files(&data("sample")) {
-        std::fs::create_dir_all(source.join(&name).parent().unwrap()).unwrap();
-        std::fs::write(source.join(name), bytes).unwrap();
-    }
+    copy_sample(&source);
     require_server();
     let start = |more: &str| {
         let mut command = cli(["start", more, "--no-embed", "--dump", DUMP, "--mirror", &text(&mirror)]);
@@ -186,10 +191,7 @@ fn a_damaged_shard_is_not_kept_in_the_mirror() {
     let scratch = tempfile::tempdir().unwrap();
     let (source, mirror, output) =
         (scratch.path().join("dump"), scratch.path().join("mirror"), scratch.path().join("out"));
-    for (name, bytes) in files(&data("sample")) {
-        std::fs::create_dir_all(source.join(&name).parent().unwrap()).unwrap();
-        std::fs::write(source.join(name), bytes).unwrap();
-    }
+    copy_sample(&source);
     let shard = format!("{SNAPSHOT}/enwiki_content-20260920-00001.json.bz2");
     let whole = std::fs::read(source.join(&shard)).unwrap();
     let mut damaged = whole.clone();

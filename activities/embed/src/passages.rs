@@ -206,15 +206,13 @@ fn whole_words(text: &str, mut places: Vec<Range<usize>>) -> Vec<Range<usize>> {
         let from = if at == 0 { 0 } else { places[at - 1].end };
         let to = places.get(at).map_or(text.len(), |place| place.start);
         let Some(between) = text.get(from..to) else { continue };
-        let forth = between.find(char::is_whitespace).unwrap_or(between.len());
-        let back = between
-            .rfind(char::is_whitespace)
-            .map_or(0, |blank| blank + between[blank..].chars().next().map_or(0, char::len_utf8));
+        let forth = between.split(char::is_whitespace).next().map_or(0, str::len);
+        let back = between.rsplit(char::is_whitespace).next().map_or(0, str::len);
         if at > 0 {
             places[at - 1].end += forth;
         }
         if at < places.len() && (at == 0 || forth < between.len()) {
-            places[at].start = from + back;
+            places[at].start = to - back;
         }
     }
     places

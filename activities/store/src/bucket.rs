@@ -110,32 +110,31 @@ impl Bucket {
     async fn put_pieces(&self, key: &Path, content: Content) -> Result<(), Failure> {
         let upload = self.store.put_multipart(key).await?;
         let mut writer = WriteMultipart::new_with_chunk_size(upload, PIECE_BYTES);
-        let mut sent = 0;
-        while sent < content.len() {
-            let piece = match writer.wait_for_capacity(PIECES_IN_FLIGHT).await {
-                Ok(()) => read(&content, sent).await,
-                Err(error) => Err(error.into()),
-            };
-            match piece {
-                Ok(piece) => {
-                    sent += piece.len() as u64;
-                    writer.put(piece);
-                    step();
-                }
-                Err(failure) => {
-                    // What could not be uploaded is the failure to tell, not that it could not be cleared away.
-                    let _ = writer.abort().await;
-                    return Err(failure);
-                }
-            }
-        }
-        for left in (1..=PIECES_IN_FLIGHT).rev() {
-            writer.wait_for_capacity(left).await?;
-            step();
+        if let Err(failure) = send_pieces(&mut writer, &content).await {
+            // What could not be uploaded is the failure to tell, not that it could not be cleared away.
+            let _ = writer.abort().await;
+            return Err(failure);
         }
         writer.finish().await?;
         Ok(())
     }
+}
+
+/// Sends all that is to be stored, and waits until it is there.
+async fn send_pieces(writer: &mut WriteMultipart, content: &Content) -> Result<(), Failure> {
+    let mut sent = 0;
+    while sent < content.len() {
+        writer.wait_for_capacity(PIECES_IN_FLIGHT).await?;
+        let piece = read(content, sent).await?;
+        sent += piece.len() as u64;
+        writer.put(piece);
+        step();
+    }
+    for left in (1..=PIECES_IN_FLIGHT).rev() {
+        writer.wait_for_capacity(left).await?;
+        step();
+    }
+    Ok(())
 }
 
 /// The next piece of what is to be stored.

@@ -24,7 +24,7 @@ impl Progress {
     }
 
     /// The same for work that blocks its thread.
-    pub fn of_blocking<T>(&self, work: impl FnOnce() -> T) -> T {
+    pub(crate) fn of_blocking<T>(&self, work: impl FnOnce() -> T) -> T {
         CURRENT.sync_scope(self.clone(), work)
     }
 
