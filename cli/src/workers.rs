@@ -23,6 +23,7 @@ pub(crate) async fn prepare(
         cpu_slots: cores,
         embedder: model.located().await?.options(cores),
         grace: GRACE,
+        handover: Duration::ZERO,
         deployment: None,
     };
     Ok(Workers::prepare(&connector.connect_worker().await?, &config).await?)

@@ -13,6 +13,7 @@ pub mod home;
 mod model;
 mod queue;
 mod run;
+mod slots;
 pub mod telemetry;
 
 pub use connection::{ConnectError, Connector, REFUSED_HINT, is_refusal};

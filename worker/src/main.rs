@@ -10,6 +10,9 @@ use wikitok_worker::{
     ConnectError, Connector, Deployment, Queue, RunError, Versioning, WorkerConfig, Workers, environment,
 };
 
+/// Where there is work, all slots are taken within less; where there is none, a worker ends this much later.
+const HANDOVER: Duration = Duration::from_secs(1);
+
 /// Polls task queues and does what they ask: one Deployment for each queue on a cluster.
 ///
 /// The connection to Temporal is configured by `TEMPORAL_ADDRESS`, `TEMPORAL_NAMESPACE`,
@@ -118,6 +121,7 @@ async fn config(arguments: &Arguments) -> anyhow::Result<WorkerConfig> {
             threads: arguments.threads.unwrap_or(cores),
         },
         grace: Duration::from_secs(arguments.grace),
+        handover: HANDOVER.min(Duration::from_secs(arguments.grace)),
         deployment,
     })
 }

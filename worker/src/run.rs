@@ -15,6 +15,7 @@ use wikitok_workflows::{DumpWorkflow, ShardWorkflow};
 
 use crate::Queue;
 use crate::deployment::Deployment;
+use crate::slots::Slots;
 
 /// Heartbeats are sent no rarer than this, so that a cancellation arrives within seconds.
 const HEARTBEAT_EVERY: Duration = Duration::from_secs(2);
@@ -37,6 +38,9 @@ pub struct WorkerConfig {
     pub embedder: wikitok_embed::EmbedderOptions,
     /// After a request to stop, activities may finish for this long before they are handed back.
     pub grace: Duration,
+    /// Before that, the longest to wait for a moment at which no task can be on its way to this worker: one at which
+    /// all slots of a queue are taken. None where no more work is to come.
+    pub handover: Duration,
     /// Which version it is of; none for one without.
     pub deployment: Option<Deployment>,
 }
@@ -67,6 +71,9 @@ pub enum RunError {
 /// Workers that have all they need, the model included, and poll once they are run.
 pub struct Workers {
     polling: Vec<Worker>,
+    /// Those of each; none where a task that is lost costs no attempt.
+    slots: Vec<Option<Slots>>,
+    handover: Duration,
     /// Tells activities that would go on for ever that the worker stops.
     stopping: CancellationToken,
     _runtime: Runtime,
@@ -82,12 +89,13 @@ impl Workers {
             .build()
             .map_err(sdk)?;
         let runtime = Runtime::from_current_tokio(runtime).map_err(sdk)?;
-        let (mut polling, stopping) = (Vec::new(), CancellationToken::new());
+        let (mut polling, mut slots, stopping) = (Vec::new(), Vec::new(), CancellationToken::new());
         for queue in &config.queues {
-            let options = options(*queue, config, &stopping).await?;
+            let (options, of_queue) = options(*queue, config, &stopping).await?;
             polling.push(Worker::new(&runtime, client.clone(), options).map_err(sdk)?);
+            slots.push(of_queue);
         }
-        Ok(Self { polling, stopping, _runtime: runtime })
+        Ok(Self { polling, slots, handover: config.handover, stopping, _runtime: runtime })
     }
 
     /// Polls until `stop` is cancelled and what was begun is finished or handed back.
@@ -99,9 +107,13 @@ impl Workers {
         let stopping = async {
             stop.cancelled().await;
             self.stopping.cancel();
-            for shutdown in &handles {
+            let ending = handles.iter().zip(&self.slots).map(async |(shutdown, slots)| {
+                if let Some(slots) = slots {
+                    slots.all_taken(self.handover).await;
+                }
                 shutdown();
-            }
+            });
+            futures_util::future::join_all(ending).await;
             std::future::pending::<()>().await;
         };
         tokio::select! {
@@ -115,42 +127,46 @@ async fn options(
     queue: Queue,
     config: &WorkerConfig,
     stopping: &CancellationToken,
-) -> Result<WorkerOptions, RunError> {
+) -> Result<(WorkerOptions, Option<Slots>), RunError> {
     let heartbeat_every = if queue == Queue::Gpu { GPU_HEARTBEAT_EVERY } else { HEARTBEAT_EVERY };
     let builder = WorkerOptions::new(queue.task_queue())
         .graceful_shutdown_period(config.grace)
         .max_heartbeat_throttle_interval(heartbeat_every)
         .maybe_deployment_options(config.deployment.as_ref().map(Deployment::options));
-    match queue {
-        Queue::Workflow => Ok(builder
-            .register_workflow::<DumpWorkflow>()
-            .map_err(sdk)?
-            .register_workflow::<ShardWorkflow>()
-            .map_err(sdk)?
-            .register_activities(QueueActivities::new(stopping.clone()))
-            .register_activities(RecordActivities)
-            .build()),
+    let (builder, slots) = match queue {
+        Queue::Workflow => {
+            let builder = builder
+                .register_workflow::<DumpWorkflow>()
+                .map_err(sdk)?
+                .register_workflow::<ShardWorkflow>()
+                .map_err(sdk)?
+                .register_activities(QueueActivities::new(stopping.clone()))
+                .register_activities(RecordActivities);
+            return Ok((builder.build(), None));
+        }
         #[cfg(feature = "cpu")]
         Queue::Cpu => {
             let activities = wikitok_activities::CpuActivities::default();
-            Ok(builder.tuner(slots(config.cpu_slots)).register_activities(activities).build())
+            (builder.register_activities(activities), Slots::new(config.cpu_slots))
         }
         #[cfg(feature = "cpu")]
         Queue::Mirror => {
             let activities = wikitok_activities::MirrorActivities;
-            Ok(builder.tuner(slots(COPIES)).register_activities(activities).build())
+            (builder.register_activities(activities), Slots::new(COPIES))
         }
         #[cfg(feature = "gpu")]
         Queue::Gpu => {
             let activities = wikitok_activities::GpuActivities::load(config.embedder.clone()).await?;
-            Ok(builder.tuner(slots(1)).register_activities(activities).build())
+            (builder.register_activities(activities), Slots::new(1))
         }
         #[allow(unreachable_patterns, reason = "reached in a build without the feature of the queue")]
-        queue => Err(RunError::NotInThisBuild { queue }),
-    }
+        queue => return Err(RunError::NotInThisBuild { queue }),
+    };
+    let builder = builder.tuner(tuner(slots.count())).activity_inbound_interceptor(slots.clone());
+    Ok((builder.build(), Some(slots)))
 }
 
-fn slots(activities: usize) -> TunerHolder {
+fn tuner(activities: usize) -> TunerHolder {
     TunerHolder::builder()
         .workflow_task_slot_supplier(FixedSizeSlotSupplier::new(WORKFLOW_SLOTS))
         .activity_task_slot_supplier(FixedSizeSlotSupplier::new(activities))

@@ -3,7 +3,8 @@
 use std::time::{Duration, Instant};
 
 use crate::harness::{files, wait_until};
-use crate::scene::{Dump, Scene, count, events};
+use crate::processes::Worker;
+use crate::scene::{Dump, Random, Scene, count, events};
 
 #[test]
 fn a_worker_that_is_asked_to_end_finishes_what_it_has_begun() {
@@ -36,6 +37,46 @@ fn a_worker_that_is_asked_to_end_finishes_what_it_has_begun() {
     );
     assert_eq!(count(&events, "part_retried"), 0, "{events:#?}");
     drop(second);
+}
+
+#[test]
+fn workers_that_are_replaced_lose_no_attempt() {
+    replace_workers(3);
+}
+
+#[test]
+#[ignore = "takes minutes: `make chaos`"]
+fn workers_that_are_replaced_sixty_times_lose_no_attempt() {
+    replace_workers(60);
+}
+
+/// A part that is handed to a worker while it is asked to end is done by it all the same.
+fn replace_workers(times: u32) {
+    let scene = Scene::new(Dump::Tokens);
+    let (mut worker, mut random) = (ready_worker(&scene), Random::new());
+    let (mut replaced, mut runs) = (0, 0);
+    while replaced < times {
+        runs += 1;
+        let output = scene.path(&format!("replaced-{runs}"));
+        let mut running = scene.start_patiently(&output);
+        while !running.has_ended() {
+            std::thread::sleep(Duration::from_millis(random.below(250)));
+            assert_eq!(std::mem::replace(&mut worker, ready_worker(&scene)).terminate(), 0);
+            replaced += 1;
+        }
+        scene.assert_undisturbed(&running.end(), &output);
+        let events = events(&output);
+        assert_eq!(count(&events, "part_retried"), 0, "after {replaced} replacements: {events:#?}");
+    }
+}
+
+/// A worker that polls, and so hears a signal.
+fn ready_worker(scene: &Scene) -> Worker {
+    let log = scene.path("worker.log");
+    let to = std::fs::File::create(&log).unwrap();
+    let worker = Worker::logging(&scene.server.address(), scene.dump.queues(), &[], to);
+    wait_until("a worker polls", || std::fs::read_to_string(&log).unwrap().contains("polling"));
+    worker
 }
 
 #[test]
