@@ -4,6 +4,7 @@
 //! through the model, the next is read and cut into passages and word pieces, and the last is written. Windows follow
 //! from the texts alone, and so do the batches and the bits of the vectors.
 
+use std::iter::Enumerate;
 use std::ops::{ControlFlow, Range};
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -16,7 +17,7 @@ use crate::gpu::PartError;
 use crate::overlap::{self, Limits};
 use crate::pulse::Pulse;
 
-/// Texts in a window; those of one article stay together.
+/// Texts in a window. An article of more passages goes on in the next.
 const TEXTS: usize = 2048;
 /// The same in bytes, for texts that are out of the ordinary.
 const BYTES: usize = 64 << 20;
@@ -38,6 +39,7 @@ pub(crate) fn embed(
         batches: wikitok_publish::read_texts(tokens)?,
         row: 0,
         ahead: Vec::new().into_iter(),
+        cut: None,
     };
     let budget = asked.batch_word_pieces.map(|budget| budget as usize);
     let done = AtomicU64::new(0);
@@ -80,6 +82,17 @@ struct Key {
     characters: Range<u32>,
 }
 
+impl Key {
+    /// Those of a passage.
+    fn and_text(prefix: &str, text: &Text, number: usize, passage: Passage) -> (Self, String) {
+        let Passage { bytes, characters } = passage;
+        let characters = characters.start as u32..characters.end as u32;
+        let key =
+            Self { page_id: text.page_id, title: text.title.clone(), passage: number as u32, characters };
+        (key, format!("{prefix}{}", &text.text[bytes]))
+    }
+}
+
 impl Window {
     fn push(&mut self, key: Key, text: String) {
         // Titles are not bounded, either.
@@ -103,6 +116,14 @@ struct Reader<'a> {
     row: usize,
     /// Texts that are decoded and in no window yet.
     ahead: std::vec::IntoIter<Text>,
+    /// The text whose passages come next.
+    cut: Option<Cut>,
+}
+
+/// A text, and those of its passages that are in no window yet.
+struct Cut {
+    text: Text,
+    passages: Enumerate<std::vec::IntoIter<Passage>>,
 }
 
 impl Reader<'_> {
@@ -110,9 +131,17 @@ impl Reader<'_> {
     fn next_window(&mut self) -> Result<Option<(Window, usize)>, PartError> {
         let mut window = Window::default();
         while !window.is_full() {
-            let Some(text) = self.next_text()? else { break };
-            self.add(text, &mut window)?;
-            self.row += 1;
+            match self.cut.as_mut().and_then(|cut| Some((cut.passages.next()?, &cut.text))) {
+                Some(((number, passage), text)) => {
+                    let (key, text) = Key::and_text(&self.asked.passage_prefix, text, number, passage);
+                    window.push(key, text);
+                }
+                None => {
+                    let Some(text) = self.next_text()? else { break };
+                    self.begin(text, &mut window)?;
+                    self.row += 1;
+                }
+            }
         }
         let bytes = window.bytes;
         Ok((!window.texts.is_empty()).then_some((window, bytes)))
@@ -128,23 +157,22 @@ impl Reader<'_> {
         }
     }
 
-    /// Adds a text, whole or in passages.
-    fn add(&self, text: Text, window: &mut Window) -> Result<(), PartError> {
+    /// Adds a text whole, or cuts it into passages.
+    fn begin(&mut self, text: Text, window: &mut Window) -> Result<(), PartError> {
         self.keep_alive()?;
-        let (page_id, prefix) = (text.page_id, &self.asked.passage_prefix);
+        let prefix = &self.asked.passage_prefix;
         let Some(cut) = self.asked.passages else {
-            let key = Key { page_id, title: text.title, passage: 0, characters: 0..0 };
+            let key = Key { page_id: text.page_id, title: text.title, passage: 0, characters: 0..0 };
             window.push(key, if prefix.is_empty() { text.text } else { format!("{prefix}{}", text.text) });
             return Ok(());
         };
         let options = PassageOptions { word_pieces: cut.word_pieces as usize, overlap: cut.overlap as usize };
-        for (number, passage) in self.embedder.passages(self.row, &text.text, prefix, options)?.enumerate() {
+        let mut passages = Vec::new();
+        for passage in self.embedder.passages(self.row, &text.text, prefix, options)? {
             self.keep_alive()?;
-            let Passage { bytes, characters } = passage?;
-            let characters = characters.start as u32..characters.end as u32;
-            let key = Key { page_id, title: text.title.clone(), passage: number as u32, characters };
-            window.push(key, format!("{prefix}{}", &text.text[bytes]));
+            passages.push(passage?);
         }
+        self.cut = Some(Cut { text, passages: passages.into_iter().enumerate() });
         Ok(())
     }
 

@@ -69,7 +69,8 @@ pub(crate) struct EmbeddingArguments {
     /// In which numbers vectors are written: `f32`, or `f16` for half the size.
     #[arg(long, value_enum, default_value_t = VectorType::F32)]
     pub(crate) vector_type: VectorType,
-    /// Word pieces that run through the model together, padding included [default: what suits the workers' device].
+    /// Word pieces that run through the model together, padding included; at most eight times the default [default:
+    /// what suits the workers' device, 512 on a processor and 32768 on a GPU].
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) batch_tokens: Option<u32>,
 }

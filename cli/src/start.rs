@@ -5,9 +5,10 @@ use std::process::ExitCode;
 
 use serde::Serialize;
 use temporalio_client::{WorkflowDescribeOptions, WorkflowExecutionStatus};
+use wikitok_embed::Device;
 use wikitok_publish::{RunManifest, keys};
 use wikitok_store::Location;
-use wikitok_worker::{Connector, Queue};
+use wikitok_worker::{Connector, Queue, environment};
 
 use crate::arguments::{Format, StartArguments};
 use crate::client::Temporal;
@@ -34,6 +35,7 @@ pub(crate) async fn run(
     if arguments.dry_run {
         return dry_run::run(arguments, format).await;
     }
+    refuse_a_device_of_others(arguments)?;
     let planned = preflight::check(arguments).await?;
     if arguments.local {
         return local(arguments, &planned, format).await;
@@ -56,6 +58,16 @@ pub(crate) async fn run(
         )
     })?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// What the workers of a server run on is decided where they are started. A variable may be meant for them.
+fn refuse_a_device_of_others(arguments: &StartArguments) -> anyhow::Result<()> {
+    let device = arguments.embedding.model.device;
+    if arguments.local || device == Device::Cpu || std::env::var_os(environment::DEVICE).is_some() {
+        return Ok(());
+    }
+    let hint = format!("add --local, or start workers with `wikitok-worker --queue gpu --device {device}`");
+    Err(Hinted::new("--device is for workers in this process", hint).into())
 }
 
 /// Starts the run on a connection, saying so on stderr. Returns whether it is `started` or was `done` before.

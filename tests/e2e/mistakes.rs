@@ -104,6 +104,15 @@ fn a_device_that_is_not_there_is_no_fallback() {
 }
 
 #[test]
+fn a_device_for_workers_elsewhere_is_no_device_of_theirs() {
+    let scratch = tempfile::tempdir().unwrap();
+    let mut command = start("bgwiki-20260920");
+    command.args(["--device", "cuda", "--output"]).arg(scratch.path()).env_remove("WIKITOK_DEVICE");
+    let ended = refused(&mut command);
+    assert!(ended.stderr.contains("--device") && ended.stderr.contains("wikitok-worker"), "{}", ended.stderr);
+}
+
+#[test]
 fn a_run_that_is_not_there_says_where_to_look() {
     require_server();
     for command in ["watch", "status", "pause", "resume", "errors", "retry", "cancel"] {

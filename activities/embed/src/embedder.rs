@@ -36,7 +36,7 @@ pub(crate) const LEAST_ROOM: usize = 8;
 pub struct EmbedderOptions {
     /// The model's folder, as sentence-transformers publishes it.
     pub model_directory: PathBuf,
-    /// ONNX Runtime's shared library, `libonnxruntime.so`, 1.22 or later.
+    /// ONNX Runtime's shared library, `libonnxruntime.so`, 1.23 or later.
     pub runtime_library: PathBuf,
     /// What the model runs on.
     pub device: Device,
@@ -58,6 +58,8 @@ pub struct Embedder {
     /// The model, as often as it runs side by side.
     pub(crate) networks: Pool<Network>,
     pub(crate) side_by_side: usize,
+    /// What each of them computes on, of those that were given: none on a GPU.
+    pub(crate) cores_of_a_network: usize,
     /// Padded word pieces of a batch that suit the device.
     suitable: usize,
     /// How many fit in memory, as far as is known.
@@ -99,6 +101,7 @@ impl Embedder {
             cores: Pool::new(vec![(); threads]),
             threads,
             side_by_side: networks.len(),
+            cores_of_a_network: if options.device == Device::Cpu { threads / networks.len() } else { 0 },
             networks: Pool::new(networks),
             suitable: suitable_batch(options.device),
             fits: AtomicUsize::new(usize::MAX),
@@ -122,10 +125,11 @@ impl Embedder {
         self.memory.store(word_pieces, Ordering::Relaxed);
     }
 
-    /// The padded word pieces of a batch where so many are asked for, or else of those that suit the device. Fewer
-    /// once memory has run out.
+    /// The padded word pieces of a batch where so many are asked for, or else of those that suit the device. No more
+    /// than eight times these, so that a batch takes seconds, and fewer once memory has run out.
     pub fn batch_word_pieces(&self, asked: Option<usize>) -> usize {
-        asked.unwrap_or(self.suitable).min(self.fits.load(Ordering::Relaxed))
+        let asked = asked.unwrap_or(self.suitable).min(8 * self.suitable);
+        asked.min(self.fits.load(Ordering::Relaxed))
     }
 
     /// So many padded word pieces did not fit in memory.

@@ -180,7 +180,7 @@ impl EmbedError {
             }
             Self::RuntimeMissing { .. } => "run `tools/fetch`, or give the path of `libonnxruntime.so`",
             Self::RuntimeLoad { .. } => {
-                "it must be ONNX Runtime 1.22 or later for this machine: `tools/fetch` gets one"
+                "it must be ONNX Runtime 1.23 or later for this machine: `tools/fetch` gets one"
             }
             Self::DeviceUnavailable { .. } => {
                 "use the library of `onnxruntime-gpu` with its CUDA and cuDNN on a machine with an NVIDIA \

@@ -17,7 +17,7 @@
 //! Sessions made of one graph share its weights, packed for the processor once.
 //!
 //! In fp16 all tensors between the inputs and the pooling are of 16 bits, and attention is told the length of each
-//! text in place of a mask, as GPUs have it fused; on the processor the same graph can be run. In other precisions on the processor
+//! text in place of a mask; on the processor the same graph can be run. In other precisions on the processor
 //! `SkipLayerNormalization` is an operator of our own ([`crate::operators`]), and so in int8 are the products
 //! with weights; attention, which ONNX Runtime then cannot fuse with its product, is `MultiHeadAttention` on the
 //! product's three parts.

@@ -13,7 +13,7 @@ use crate::graph::{self, Graph};
 use crate::model::{ModelFiles, NetworkFile, Pooling, require};
 use crate::onnx_file::OnnxFile;
 use crate::precision::Precision;
-use crate::runtime::Runtime;
+use crate::runtime::{self, Runtime};
 use crate::weights::Weights;
 
 /// A network ready to run.
@@ -40,6 +40,7 @@ pub(crate) fn load(
             let side_by_side = if options.device == Device::Cpu { options.threads } else { 1 };
             let build = |_| {
                 let builder = runtime.session_builder(options.device, options.threads / side_by_side)?;
+                let builder = runtime::all_on_the_device(options.device, builder)?;
                 let session = graph.session(builder).map_err(|error| unavailable(options.device, error))?;
                 Ok(Network::Built(Box::new(Built::new(session, pooling, options.device)?)))
             };
@@ -49,6 +50,7 @@ pub(crate) fn load(
             let precision = options.precision;
             let own = precision == Precision::Fp32;
             require(path, "precision", "that of the file", own, &format!("{precision}"))?;
+            // Of an export, ONNX Runtime leaves the steps to the processor that are about shapes.
             let mut builder = runtime.session_builder(options.device, options.threads)?;
             Ok(vec![Network::File(OnnxFile::load(path, pooling, &mut builder)?)])
         }
@@ -88,7 +90,7 @@ impl Built {
     fn new(session: Session, pooling: Pooling, device: Device) -> ort::Result<Self> {
         let (memory, result) = match device {
             Device::Cpu | Device::Auto => (Allocator::default(), MemoryInfo::default()),
-            Device::Cuda(_) => (Allocator::new(&session, pinned()?)?, pinned()?),
+            Device::Cuda(index) => (Allocator::new(&session, pinned(index)?)?, pinned(index)?),
         };
         let binding = session.create_binding()?;
         Ok(Self { session, binding, memory, result, pooling })
@@ -109,8 +111,9 @@ impl Built {
 }
 
 /// Memory of the processor that stays in its place, so that a GPU copies from and to it without help.
-fn pinned() -> ort::Result<MemoryInfo<'static>> {
-    MemoryInfo::new(AllocationDevice::CUDA_PINNED, 0, AllocatorType::Device, MemoryType::CPUInput)
+fn pinned(index: u32) -> ort::Result<MemoryInfo<'static>> {
+    let index = index.cast_signed();
+    MemoryInfo::new(AllocationDevice::CUDA_PINNED, index, AllocatorType::Device, MemoryType::CPUInput)
 }
 
 /// A batch as the graph takes it; see the names in [`graph`].
@@ -158,8 +161,43 @@ fn fill(text: &[u32], pooling: Pooling, ids: &mut [i32], mask: &mut [i32], weigh
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test may fail anywhere")]
 mod tests {
+    use std::path::Path;
+
     use super::*;
+
+    /// The graph that a GPU is given, run on the processor.
+    #[test]
+    fn the_graph_of_a_gpu_gives_the_vectors_of_the_processors() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+        let home = std::env::var_os("WIKITOK_HOME").map_or_else(|| root.join(".wikitok"), Into::into);
+        let options = EmbedderOptions {
+            model_directory: root.join("tests/data/models/uncased"),
+            runtime_library: home.join("lib/libonnxruntime.so"),
+            device: Device::Cpu,
+            precision: Precision::Fp32,
+            threads: 1,
+        };
+        let files = ModelFiles::read(&options.model_directory).unwrap();
+        let NetworkFile::Safetensors(weights) = &files.network else { panic!("weights are there") };
+        let weights = Weights::open(weights).unwrap();
+        let runtime = Runtime::load(&options.runtime_library).unwrap();
+        let (word_pieces, batch) =
+            ([vec![2, 7, 9, 8, 3], vec![2, 5, 3]], Batch { rows: vec![0, 1], longest: 5 });
+        for pooling in [Pooling::Mean, Pooling::Cls, Pooling::Max] {
+            let pooled = |device| {
+                let options = EmbedderOptions { device, ..options.clone() };
+                let graph = Graph::build(&files.bert, pooling, &options, &weights).unwrap();
+                let session = graph.session(runtime.session_builder(Device::Cpu, 1).unwrap()).unwrap();
+                let mut network = Built::new(session, pooling, Device::Cpu).unwrap();
+                network.run(&batch, &word_pieces).unwrap()
+            };
+            let (processor, gpu) = (pooled(Device::Cpu), pooled(Device::Cuda(0)));
+            let difference = (&processor - &gpu).iter().fold(0_f32, |most, value| most.max(value.abs()));
+            assert!(difference < 1e-5, "{pooling:?} differs by {difference:e}");
+        }
+    }
 
     #[test]
     fn padding_has_no_weight() {

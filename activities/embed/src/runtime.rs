@@ -106,8 +106,20 @@ fn on_cuda(builder: SessionBuilder, index: u32) -> Result<SessionBuilder, EmbedE
     }
     // TF32 keeps 10 bits of the mantissa, too few for vectors within 1e-5 of the reference.
     let provider = CUDA::default().with_device_id(index as i32).with_tf32(false).build().error_on_failure();
-    builder
-        .with_execution_providers([provider])
-        .and_then(SessionBuilder::with_disable_cpu_fallback)
-        .map_err(|error| EmbedError::DeviceUnavailable { device, reason: error.message().to_owned() })
+    builder.with_execution_providers([provider]).map_err(|error| unavailable(device, &error))
+}
+
+/// Asks for an error where a step of the network cannot run on the GPU.
+pub(crate) fn all_on_the_device(
+    device: Device,
+    builder: SessionBuilder,
+) -> Result<SessionBuilder, EmbedError> {
+    match device {
+        Device::Cpu | Device::Auto => Ok(builder),
+        Device::Cuda(_) => builder.with_disable_cpu_fallback().map_err(|error| unavailable(device, &error)),
+    }
+}
+
+fn unavailable(device: Device, error: &ort::Error<SessionBuilder>) -> EmbedError {
+    EmbedError::DeviceUnavailable { device, reason: error.message().to_owned() }
 }

@@ -28,6 +28,13 @@ impl<T> Pool<T> {
     }
 }
 
+impl Pool<()> {
+    /// Takes so many, one after the other. Only for one thread at a time, or two would wait for each other's.
+    pub(crate) fn take_many(&self, count: usize) -> Vec<Lent<'_, ()>> {
+        (0..count).map(|_| self.take()).collect()
+    }
+}
+
 /// What is lent; it is given back when this is dropped, after a panic, too.
 pub(crate) struct Lent<'a, T> {
     pool: &'a Pool<T>,

@@ -98,9 +98,9 @@ impl Work<'_> {
         if rows * word_pieces_of_each > embedder.memory.load(Ordering::Relaxed) {
             return Err(fail(ort::Error::new("Failed to allocate memory, as a test asked for")));
         }
-        // One network alone has threads of its own.
-        let _core = (embedder.side_by_side > 1).then(|| embedder.cores.take());
-        embedder.networks.take().get().run(batch, word_pieces).map_err(fail)
+        let mut network = embedder.networks.take();
+        let _cores = embedder.cores.take_many(embedder.cores_of_a_network);
+        network.get().run(batch, word_pieces).map_err(fail)
     }
 }
 

@@ -18,6 +18,6 @@ fn a_file_that_is_no_runtime_is_refused_and_a_good_one_loads_after_it() {
     assert!(matches!(error, EmbedError::RuntimeLoad { .. }), "{error:?}");
     assert_eq!(error.kind(), ErrorKind::BadConfiguration);
     assert!(error.source().is_some_and(|source| source.to_string().contains("libonnxruntime.so")));
-    assert!(error.hint().is_some_and(|hint| hint.contains("1.22")));
+    assert!(error.hint().is_some_and(|hint| hint.contains("1.23")));
     assert_eq!(common::embed(&common::embedder(), &["a"]).nrows(), 1);
 }

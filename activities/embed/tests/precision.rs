@@ -113,8 +113,9 @@ fn onnx_files_are_not_converted() {
     std::fs::copy(models.join("exported/model.onnx"), folder.path().join("model.onnx")).unwrap();
     let model_directory = folder.path().to_owned();
     for precision in [Precision::Fp16, Precision::Int8] {
-        let error =
-            refusal(&EmbedderOptions { model_directory: model_directory.clone(), precision, ..options() });
+        let model_directory = model_directory.clone();
+        let device = Device::Cpu;
+        let error = refusal(&EmbedderOptions { model_directory, precision, device, ..options() });
         let (message, name) = (error.to_string(), precision.to_string());
         assert!(message.contains("model.onnx") && message.contains(&name), "{message}");
     }

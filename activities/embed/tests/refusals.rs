@@ -8,7 +8,7 @@ use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::PathBuf;
 
-use common::{home, options, refusal};
+use common::{home, options, refusal, root};
 use tempfile::TempDir;
 use wikitok_embed::{ALL_MINILM_L6_V2, Device, EmbedError, Embedder, EmbedderOptions, inspect_model};
 use wikitok_store::ErrorKind;
@@ -120,6 +120,16 @@ fn weights_that_are_cut_off_or_none_are_refused() {
     fs::write(&path, "version https://git-lfs.github.com/spec/v1").unwrap();
     let error = refusal(&EmbedderOptions { model_directory: model, ..options() });
     assert_says(&error, &["model.safetensors", "no table of contents"]);
+}
+
+/// They would be in no checksum.
+#[test]
+fn weights_outside_of_the_file_are_refused() {
+    let (_folder, model) = model_copy();
+    fs::remove_file(model.join("model.safetensors")).unwrap();
+    fs::copy(root().join("tests/data/models/exported/model.onnx"), model.join("model.onnx")).unwrap();
+    fs::write(model.join("model.onnx_data"), "weights").unwrap();
+    assert_says(&inspect_model(&model).unwrap_err(), &["model.onnx", "model.onnx_data", "within the file"]);
 }
 
 #[test]

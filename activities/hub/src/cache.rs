@@ -4,11 +4,20 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use serde::Deserialize;
 use tempfile::NamedTempFile;
 
 use crate::error::HubError;
 use crate::id::{ModelId, is_commit};
 use crate::{WEIGHTS, is_inside};
+
+/// A step of the pipeline, as `modules.json` names it.
+#[derive(Deserialize)]
+struct Step {
+    path: String,
+    #[serde(rename = "type")]
+    kind: String,
+}
 
 /// A model's folder in the cache.
 pub(crate) struct Cache {
@@ -25,7 +34,7 @@ impl Cache {
         self.folder.join("snapshots").join(commit)
     }
 
-    /// The files of a revision, if they are all there.
+    /// The files of a revision, if its weights are there.
     pub(crate) fn snapshot(&self, revision: &str) -> Option<PathBuf> {
         let commit = if is_commit(revision) {
             revision.to_owned()
@@ -33,9 +42,22 @@ impl Cache {
             fs::read_to_string(self.reference(revision)).ok()?.trim().to_owned()
         };
         let directory = self.directory(&commit);
-        // Weights are put there last.
-        let whole = is_commit(&commit) && WEIGHTS.iter().any(|weights| directory.join(weights).exists());
-        whole.then_some(directory)
+        let found = is_commit(&commit) && WEIGHTS.iter().any(|weights| directory.join(weights).exists());
+        found.then_some(directory)
+    }
+
+    /// The same, if all is there. We put the weights there last; others fetch weights without the steps around them.
+    pub(crate) fn whole_snapshot(&self, revision: &str) -> Option<PathBuf> {
+        self.snapshot(revision).filter(|directory| {
+            let read = fs::read(directory.join("modules.json"));
+            let steps = read.ok().and_then(|read| serde_json::from_slice::<Vec<Step>>(&read).ok());
+            let is_there = |step: Step| {
+                let settings = directory.join(step.path).join("config.json");
+                step.kind.ends_with(".Normalize") || settings.exists()
+            };
+            directory.join("tokenizer.json").exists()
+                && steps.is_some_and(|steps| steps.into_iter().all(is_there))
+        })
     }
 
     /// Whether a file of a commit is there.

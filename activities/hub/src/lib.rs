@@ -70,15 +70,17 @@ impl Hub {
     /// The directory with the model's files, which are fetched if they are not there.
     pub async fn model(&self, id: &ModelId) -> Result<PathBuf, HubError> {
         let cache = Cache::of(&self.cache, id);
-        if let Some(snapshot) = cache.snapshot(id.revision()).filter(|_| self.offline || id.is_pinned()) {
-            return Ok(snapshot);
-        }
         if self.offline {
-            return Err(HubError::Offline { id: id.clone(), cache: self.cache.clone() });
+            // What is missing beside the weights is named by who reads the model.
+            let snapshot = cache.snapshot(id.revision());
+            return snapshot.ok_or_else(|| HubError::Offline { id: id.clone(), cache: self.cache.clone() });
+        }
+        if let Some(snapshot) = cache.whole_snapshot(id.revision()).filter(|_| id.is_pinned()) {
+            return Ok(snapshot);
         }
         let client = Client::new(&self.endpoint, self.token.as_ref())?;
         let revision = client.revision(id).await?;
-        if let Some(snapshot) = cache.snapshot(&revision.sha) {
+        if let Some(snapshot) = cache.whole_snapshot(&revision.sha) {
             cache.remember(id.revision(), &revision.sha)?;
             return Ok(snapshot);
         }

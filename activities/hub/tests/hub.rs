@@ -93,13 +93,19 @@ fn sha256(text: &str) -> String {
     hex::encode(Sha256::digest(text))
 }
 
-fn files() -> [(&'static str, &'static str); 5] {
+const STEPS: &str = r#"[{ "path": "", "type": "sentence_transformers.models.Transformer" },
+    { "path": "1_Pooling", "type": "sentence_transformers.models.Pooling" },
+    { "path": "2_Normalize", "type": "sentence_transformers.models.Normalize" }]"#;
+
+fn files() -> [(&'static str, &'static str); 7] {
     [
         ("1_Pooling/config.json", "{}"),
         ("README.md", "read me"),
         ("config.json", "{\"a\": 1}"),
         ("model.safetensors", "weights"),
+        ("modules.json", STEPS),
         ("pytorch_model.bin", "not asked for"),
+        ("tokenizer.json", "{\"b\": 1}"),
     ]
 }
 
@@ -126,7 +132,7 @@ async fn a_model_is_fetched_once_and_then_taken_from_the_cache() {
     assert_eq!(fs::read_to_string(folder.join("refs/main")).unwrap(), COMMIT);
     let blob = fs::read_link(model.join("model.safetensors")).unwrap();
     assert_eq!(blob, Path::new("../../blobs").join(sha256("weights")));
-    assert!(fs::read_dir(folder.join("blobs")).unwrap().count() == 3, "nothing partial is left");
+    assert!(fs::read_dir(folder.join("blobs")).unwrap().count() == 5, "nothing partial is left");
 
     // A branch is asked for again, and its files are not; a commit needs nobody.
     server.hub(cache.path(), false).model(&id("maker/small")).await.unwrap();
@@ -159,6 +165,22 @@ async fn what_is_missing_is_fetched_and_nothing_else() {
     server.hub(cache.path(), false).model(&id("maker/small@v1")).await.unwrap();
     let asked = server.asked();
     assert!(asked[1..].iter().all(|asked| asked.ends_with("model.safetensors")), "{asked:?}");
+}
+
+/// `transformers` fetches weights without the steps of sentence-transformers.
+#[tokio::test]
+async fn what_others_left_out_is_fetched() {
+    let cache = tempfile::tempdir().unwrap();
+    let server = Server::start(&files());
+    let model = server.hub(cache.path(), false).model(&id("maker/small@v1")).await.unwrap();
+    for left_out in ["modules.json", "1_Pooling/config.json", "tokenizer.json"] {
+        fs::remove_file(model.join(left_out)).unwrap();
+        server.asked();
+        server.hub(cache.path(), false).model(&id("maker/small@v1")).await.unwrap();
+        let asked = server.asked();
+        assert!(asked.len() > 1 && asked[1..].iter().all(|asked| asked.ends_with(left_out)), "{asked:?}");
+        assert!(model.join(left_out).exists());
+    }
 }
 
 #[tokio::test]

@@ -35,6 +35,8 @@ pub async fn save(
     all.retain(|event| !executions.contains(&event.execution));
     all.extend(events);
     all.sort_by(|a, b| a.order().cmp(&b.order()));
+    // Nothing else of the run is at work: what lies here half written is of an attempt at this that was killed.
+    output.clear_unfinished().await?;
     output.put(keys::EVENTS, lines(&all)).await?;
     output.put(keys::JOB_SUMMARY, JobSummary::new(id, input, &all).to_bytes()).await?;
     Ok(true)

@@ -4,7 +4,7 @@ use crate::harness::wait_until;
 use crate::scene::{Dump, Scene, count, events};
 
 /// Where a worker dies, in the order in which a run comes by.
-const OF_TOKENS: [&str; 7] = [
+const OF_TOKENS: [&str; 8] = [
     "staged tokens/",
     "after tokens/",
     "after .tokens.json",
@@ -12,6 +12,7 @@ const OF_TOKENS: [&str; 7] = [
     "after manifest.json",
     "after _SUCCESS",
     "after events.jsonl",
+    "staged job_summary.json",
 ];
 const OF_A_CHAIN: [&str; 2] = ["staged texts/", "after checkpoints/"];
 const OF_VECTORS: [&str; 3] = ["staged vectors/", "before .vectors.json", "after .vectors.json"];

@@ -140,6 +140,17 @@ impl NetworkFile {
         }
         let onnx = ["model.onnx", "onnx/model.onnx"].map(|name| folder.join(name));
         if let Some(path) = onnx.into_iter().find(|path| path.exists()) {
+            // They would be in no checksum.
+            for beside in ["model.onnx_data", "model.onnx.data"] {
+                let data = path.with_file_name(beside);
+                require(
+                    &path,
+                    "weights",
+                    format!("some in {beside}"),
+                    !data.exists(),
+                    "all within the file",
+                )?;
+            }
             return Ok(Self::Onnx(path));
         }
         for other in ["model.safetensors.index.json", "pytorch_model.bin", "tf_model.h5"] {
