@@ -14,6 +14,8 @@ use super::story::Story;
 
 /// Histories that are read at the same time.
 const READ_AT_ONCE: usize = 8;
+/// Histories that are held until their events are told: thousands of them would take more memory than the events.
+const HELD_AT_ONCE: usize = 64;
 
 /// Histories could not be read.
 #[derive(Debug, thiserror::Error)]
@@ -96,16 +98,21 @@ impl Reader {
             let unread: Vec<Execution> = wave
                 .filter(|execution| !self.told.get(&execution.run_id).is_some_and(|told| told.1))
                 .collect();
-            let reading: Vec<BoxFuture<'static, Result<Told, RecordError>>> = unread
-                .iter()
-                .map(|execution| told(self.client.clone(), self.payloads.clone(), execution.clone()).boxed())
-                .collect();
-            let stories: Vec<Told> = stream::iter(reading).buffered(READ_AT_ONCE).try_collect().await?;
-            for (execution, Told { events: told, names, closed }) in unread.iter().zip(stories) {
-                let before = self.told.entry(execution.run_id.clone()).or_default();
-                events.extend(told.iter().skip(before.0).cloned());
-                *before = (told.len().max(before.0), closed);
-                next.extend(names);
+            for some in unread.chunks(HELD_AT_ONCE) {
+                let reading: Vec<BoxFuture<'static, Result<Told, RecordError>>> = some
+                    .iter()
+                    .map(|execution| {
+                        told(self.client.clone(), self.payloads.clone(), execution.clone()).boxed()
+                    })
+                    .collect();
+                let stories: Vec<Told> = stream::iter(reading).buffered(READ_AT_ONCE).try_collect().await?;
+                for (execution, Told { events: told, names, closed }) in some.iter().zip(stories) {
+                    let before = self.told.entry(execution.run_id.clone()).or_default();
+                    let all = told.len().max(before.0);
+                    events.extend(told.into_iter().skip(before.0));
+                    *before = (all, closed);
+                    next.extend(names);
+                }
             }
         }
         events.sort_by(|a, b| a.order().cmp(&b.order()));

@@ -17,6 +17,8 @@ const MOST_EVENTS: u64 = 10_000;
 /// A worker that has done a tenth of the shards has grown to what it needs, but for what the SDK keeps of every
 /// activity (0.4 kB) and the list of shards.
 const MOST_GROWTH_MEGABYTES: u64 = 60;
+/// At the end it holds the events of all shards, to write them down: six for each of these.
+const RECORD_KILOBYTES_OF_A_SHARD: u64 = 8;
 
 /// Children that do nothing, for the server's own rate.
 const BARE_CHILDREN: u32 = 1_000;
@@ -56,12 +58,16 @@ fn ten_thousand_shards_pass_through_one_run() {
     command.env("TEMPORAL_ADDRESS", server.address());
     command.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped());
     let mut running = Running::of(command);
-    let mut grown_up = None;
+    let (mut grown_up, mut all_sealed) = (None, None);
     while !running.has_ended() {
         std::thread::sleep(std::time::Duration::from_millis(500));
         let sealed = std::fs::read_dir(output.join("manifests")).map_or(0, Iterator::count);
         if sealed as u64 >= shards / 10 {
             grown_up.get_or_insert_with(|| worker.peak_megabytes());
+        }
+        // The record is written after the last shard, so the sample before that knows nothing of it.
+        if (sealed as u64) < shards {
+            all_sealed = Some(worker.peak_megabytes());
         }
     }
     let seconds = began.elapsed().as_secs_f64();
@@ -70,17 +76,19 @@ fn ten_thousand_shards_pass_through_one_run() {
     assert_eq!(ended.code, 0, "{:#} {}", ended.json, ended.stderr);
     assert_eq!((&ended.json["articles"], &ended.json["shards_done"]), (&shards.into(), &shards.into()));
 
-    let (early, late) = (grown_up.unwrap(), worker.peak_megabytes());
+    let (early, late, end) = (grown_up.unwrap(), all_sealed.unwrap(), worker.peak_megabytes());
     let runs = executions(&server.address(), ended.json["run_id"].as_str().unwrap());
     let longest = runs.iter().max().unwrap();
     eprintln!(
         "{shards} shards in {seconds:.0} s: {:.1} shards/s, where the server by itself makes {bare:.1} children/s; {} executions of the run, at most {longest} events; \
-         the worker had {early} MB after a tenth, {late} MB at the end",
+         the worker had {early} MB after a tenth, {late} MB before the last, {end} MB with the record",
         shards as f64 / seconds,
         runs.len(),
     );
     assert!(*longest < MOST_EVENTS && (shards < 2_000 || runs.len() > 1), "{runs:?}");
     assert!(late < early + MOST_GROWTH_MEGABYTES, "{early} MB, then {late} MB");
+    let record = shards * RECORD_KILOBYTES_OF_A_SHARD / 1_000;
+    assert!(end < late + MOST_GROWTH_MEGABYTES / 2 + record, "{late} MB, then {end} MB");
     assert_eq!(count(&events(&output), "shard_committed") as u64, shards);
     assert_verified(&output);
 }
