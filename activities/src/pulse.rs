@@ -55,6 +55,7 @@ impl Drop for StopOnDrop {
 }
 
 /// Makes one task of what an activity does: storage that moves for a part of it moves for all of it.
+#[cfg(feature = "cpu")]
 pub(crate) async fn whole<T>(work: impl Future<Output = T>) -> T {
     Progress::default().of(work).await
 }

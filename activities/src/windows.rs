@@ -131,17 +131,16 @@ impl Reader<'_> {
     fn next_window(&mut self) -> Result<Option<(Window, usize)>, PartError> {
         let mut window = Window::default();
         while !window.is_full() {
-            match self.cut.as_mut().and_then(|cut| Some((cut.passages.next()?, &cut.text))) {
-                Some(((number, passage), text)) => {
-                    let (key, text) = Key::and_text(&self.asked.passage_prefix, text, number, passage);
-                    window.push(key, text);
-                }
-                None => {
-                    let Some(text) = self.next_text()? else { break };
-                    self.begin(text, &mut window)?;
-                    self.row += 1;
-                }
+            if let Some(cut) = &mut self.cut
+                && let Some((number, passage)) = cut.passages.next()
+            {
+                let (key, text) = Key::and_text(&self.asked.passage_prefix, &cut.text, number, passage);
+                window.push(key, text);
+                continue;
             }
+            let Some(text) = self.next_text()? else { break };
+            self.begin(text, &mut window)?;
+            self.row += 1;
         }
         let bytes = window.bytes;
         Ok((!window.texts.is_empty()).then_some((window, bytes)))

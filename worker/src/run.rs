@@ -123,6 +123,7 @@ impl Workers {
     }
 }
 
+#[cfg_attr(not(feature = "gpu"), expect(clippy::unused_async, reason = "a model is loaded in the meantime"))]
 async fn options(
     queue: Queue,
     config: &WorkerConfig,

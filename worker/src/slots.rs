@@ -79,7 +79,7 @@ mod tests {
             tokio::time::sleep(Duration::from_millis(20)).await;
             Taken::by(&slots.taken)
         };
-        let never = Duration::from_secs(3600);
+        let never = Duration::from_hours(1);
         let (_last, ()) = tokio::join!(takes_the_last, slots.all_taken(never));
     }
 
