@@ -17,7 +17,7 @@ const HANDOVER: Duration = Duration::from_secs(1);
 ///
 /// The connection to Temporal is configured by `TEMPORAL_ADDRESS`, `TEMPORAL_NAMESPACE`,
 /// `TEMPORAL_API_KEY`, `TEMPORAL_TLS_*` or a `temporal.toml`. Waits for a server that is not there yet. On SIGTERM it takes no new
-/// work, finishes what it can within --grace, hands the rest back, and exits with 0; a second signal ends it
+/// work after a second at most, finishes what it can within --grace, hands the rest back, and exits with 0; a second signal ends it
 /// at once.
 #[derive(Debug, Parser)]
 #[command(
