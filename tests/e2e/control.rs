@@ -5,7 +5,6 @@ use std::process::Command;
 
 use serde_json::Value;
 
-use crate::chaos::many_shards::tiny_shards;
 use crate::harness::{
     Ended, assert_same, assert_verified, cli, data, data_files, files, home, json, require_server, run,
     wait_until,
@@ -16,7 +15,8 @@ use crate::processes::{Server, Worker, free_port};
 const DUMP: &str = "enwiki-20260920";
 const SHARDS: &str = "other/cirrus_search_index/20260920/index_name=enwiki_content";
 
-fn at(address: &str, arguments: &[&str]) -> Ended {
+/// Runs a command that prints JSON against a server.
+pub(crate) fn at(address: &str, arguments: &[&str]) -> Ended {
     json(cli(arguments).env("TEMPORAL_ADDRESS", address))
 }
 
@@ -140,41 +140,6 @@ fn a_run_is_scaled_while_it_goes() {
     let (_, history) = temporal(&address, &["workflow", "show", "-w", &id, "-o", "json"]);
     assert_eq!(most_at_once(&history), 2, "two shards were in flight at most");
     drop((worker, cpu));
-}
-
-/// More shards than a page of the plan has; the run is cancelled while the next page is not to be had, and nothing of
-/// those in flight is forgotten.
-#[test]
-fn a_run_is_cancelled_while_it_waits_for_the_rest_of_its_plan() {
-    const SHARDS: u64 = 70;
-    let scratch = tempfile::tempdir().unwrap();
-    let (source, output) = (scratch.path().join("dump"), scratch.path().join("out"));
-    tiny_shards(&source, SHARDS);
-    let server = Server::start(&scratch.path().join("temporal.db"), free_port());
-    let address = server.address();
-    let worker = Worker::serving(&address, &["workflow"]);
-    let mut cpu = Worker::with(&address, &["cpu"], &[("WIKITOK_FAILPOINTS", "die before .tokens.json")]);
-    let mut command =
-        cli(["start", "--no-embed", "--dump", "tinywiki-latest", "--shards-in-flight", "80", "--source"]);
-    command.arg(&source).arg("--output").arg(&output).args(["--heartbeat-timeout", "2"]);
-    let started = json(command.env("TEMPORAL_ADDRESS", &address));
-    let id = started.json["run_id"].as_str().unwrap();
-    wait_until("the CPU worker has died", || cpu.ended().is_some());
-    assert_eq!(at(&address, &["cancel", id]).code, 0);
-    let watched = at(&address, &["watch", id]);
-    assert_eq!((watched.code, &watched.json["status"]), (2, &"cancelled".into()), "{}", watched.stderr);
-
-    let successor = Worker::serving(&address, &["cpu"]);
-    let retried = at(&address, &["retry", id, "--watch"]);
-    assert_eq!(
-        (retried.code, &retried.json["articles"], &retried.json["shards_done"]),
-        (0, &SHARDS.into(), &SHARDS.into()),
-        "{:#} {}",
-        retried.json,
-        retried.stderr
-    );
-    assert_verified(&output);
-    drop((worker, successor));
 }
 
 /// How many children were running at the same time, by a run's history.

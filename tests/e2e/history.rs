@@ -33,7 +33,7 @@ fn gzip(path: &Path, documents: std::ops::Range<usize>) {
 }
 
 /// A legacy dump: one gzip file of so many parts.
-fn one_long_file(source: &Path, wiki: &str, parts: usize) {
+pub(crate) fn one_long_file(source: &Path, wiki: &str, parts: usize) {
     gzip(
         &source.join(format!("cirrussearch/20240101/{wiki}-20240101-cirrussearch-content.json.gz")),
         0..parts,

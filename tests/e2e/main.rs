@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 #![allow(clippy::print_stderr, reason = "what a test says is read when it fails")]
 
+mod cancel;
 mod chaos;
 mod commands;
 mod control;

@@ -76,7 +76,7 @@ pub(crate) fn record(run: &Run) -> ActivityOptions {
         .build()
 }
 
-/// A child ends when the run does, or when `token` is cancelled.
+/// A shard of a run. Whoever cancels `token` has Temporal cancel the execution that is started here, and no later one.
 pub(crate) fn child(
     run_id: &str,
     run: &Run,

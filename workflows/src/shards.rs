@@ -7,8 +7,8 @@ use temporalio_sdk::{
 
 use crate::activities::{Cpu, Mirror, Watch};
 use crate::contract::{
-    Bound, DumpInput, MAX_FAILURES, MirrorShardInput, PlanSnapshotInput, Run, Shard, ShardFailure,
-    ShardInput, ShardProgress, SnapshotPlan, Status, WatchQueuesInput, WatchedQueues,
+    Bound, DumpInput, DumpProgress, MAX_FAILURES, MirrorShardInput, PlanSnapshotInput, Run, Shard,
+    ShardFailure, ShardInput, ShardProgress, SnapshotPlan, Status, WatchQueuesInput, WatchedQueues,
 };
 use crate::dump::{Context, set_status};
 use crate::failure::{self, Stop};
@@ -22,6 +22,9 @@ const COPIES_IN_FLIGHT: u32 = 2;
 const WATCHES_QUEUES: &str = "watches-queues";
 /// Runs from before this patch did nothing else while they waited for a page of the plan.
 const PLANS_BESIDE: &str = "plans-beside";
+/// Runs from before this patch had Temporal cancel the execution that they started, and at once. It refuses while that is
+/// not running yet, and when it has continued as new, and then nobody asks again.
+const CANCELS_WHAT_RUNS: &str = "cancels-what-runs";
 
 /// How a shard ended: what it did, or why it failed and what it had done by then.
 type Outcome = Result<ShardProgress, (ShardFailure, Option<ShardProgress>)>;
@@ -265,7 +268,9 @@ impl Shards {
     }
 
     fn begin(&mut self, place: u32, shard: Shard) {
-        let options = options::child(self.context.workflow_id(), &self.run, &shard, self.token.clone());
+        let cancels = self.context.patched(CANCELS_WHAT_RUNS);
+        let token = if cancels { WorkflowCancellationToken::new() } else { self.token.clone() };
+        let options = options::child(self.context.workflow_id(), &self.run, &shard, token);
         let input = ShardInput {
             run: self.run.clone(),
             shard,
@@ -276,7 +281,7 @@ impl Shards {
         let context = self.context.clone();
         self.running.push(place, async move {
             let name = input.shard.name.clone();
-            (name, run_shard(&context, input, options).await)
+            (name, run_shard(&context, input, options, cancels).await)
         });
     }
 
@@ -370,7 +375,13 @@ impl Shards {
     }
 }
 
-async fn run_shard(context: &Context, input: ShardInput, options: ChildWorkflowOptions) -> Outcome {
+/// Runs a shard to its end. Pauses and resumes it with the run, and `cancels` it with the run or when that is given up.
+async fn run_shard(
+    context: &Context,
+    input: ShardInput,
+    options: ChildWorkflowOptions,
+    cancels: bool,
+) -> Outcome {
     let shard = input.shard.name.clone();
     let started = context.start_child_workflow(ShardWorkflow::run, input, options).await;
     let child = started.map_err(|error| {
@@ -382,10 +393,15 @@ async fn run_shard(context: &Context, input: ShardInput, options: ChildWorkflowO
     let mut result = child.result();
     let mut paused = false;
     let ended = loop {
+        let given_up = |progress: &DumpProgress| cancels && progress.given_up.is_some();
         select! {
             ended = result => break ended,
-            changed = context.wait_condition(|s| s.progress.paused != paused) => {
-                if changed.is_err() {
+            changed = context.wait_condition(|s| s.progress.paused != paused || given_up(&s.progress)) => {
+                if changed.is_err() || context.state(|s| given_up(&s.progress)) {
+                    if cancels {
+                        // One that has just ended needs no word.
+                        let _ = handle.cancel(None).await;
+                    }
                     break result.await;
                 }
                 paused = !paused;

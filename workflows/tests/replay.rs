@@ -35,6 +35,7 @@ async fn every_stored_history_replays() {
     let names: Vec<String> = files.iter().map(|f| f.file_stem().unwrap().to_string_lossy().into()).collect();
     for workflow in [
         "dump-0",
+        "dump-cancelled",
         "dump-failed",
         "dump-given-up",
         "dump-retried",
