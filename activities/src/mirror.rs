@@ -33,6 +33,8 @@ const WRITE_BYTES: usize = 64 << 10;
 /// Setbacks in a row, with nothing copied between them, that are borne before Temporal is told.
 const SETBACKS: u32 = 3;
 const PAUSE: Duration = Duration::from_secs(1);
+/// What is written whole here is notes and plans. Shards grow elsewhere.
+const LONGER_THAN_ANY_WRITE: Duration = Duration::from_hours(1);
 
 /// What is known of a copy.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
@@ -310,7 +312,9 @@ async fn complete(mirror: &Location, run: &Run) -> Result<(), ActivityError> {
             return Ok(());
         }
     }
-    mirror.put(&format!("{directory}{COMPLETE}"), Bytes::new()).await.map_err(failure)
+    mirror.put(&format!("{directory}{COMPLETE}"), Bytes::new()).await.map_err(failure)?;
+    // Other runs may be writing into the same mirror.
+    mirror.clear_unfinished(LONGER_THAN_ANY_WRITE).await.map_err(failure)
 }
 
 #[cfg(test)]

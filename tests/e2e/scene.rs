@@ -8,6 +8,7 @@ use tempfile::TempDir;
 
 use crate::harness::{Ended, assert_same, assert_verified, cli, data, ended, manifest};
 use crate::processes::{Server, Worker, free_port};
+use crate::sources::assert_mirrored;
 
 /// What a run is over.
 #[derive(Clone, Copy, Debug)]
@@ -18,22 +19,43 @@ pub(crate) enum Dump {
     Vectors,
     /// One gzip file of several parts, with vectors, whose texts are kept only for these.
     Chain,
+    /// One shard with records that cannot be read, token ids alone.
+    Damaged,
+    /// The first through a mirror, which begins empty.
+    Mirrored,
 }
 
 impl Dump {
     fn arguments(self) -> &'static [&'static str] {
         match self {
-            Self::Tokens => &["--dump", "enwiki-20260920", "--range-bytes", "30000", "--no-embed"],
+            Self::Tokens | Self::Mirrored => {
+                &["--dump", "enwiki-20260920", "--range-bytes", "30000", "--no-embed"]
+            }
             Self::Vectors => &["--dump", "bgwiki-20240408"],
             Self::Chain => &["--dump", "enwiki-20240408", "--range-bytes", "150000", "--keep-text", "no"],
+            Self::Damaged => &["--dump", "edgewiki-20260101", "--no-embed"],
         }
+    }
+
+    /// Where it is read from, for a run with that output.
+    fn source(self, output: &Path) -> PathBuf {
+        match self {
+            Self::Damaged => output.with_file_name("damaged"),
+            _ => data("sample"),
+        }
+    }
+
+    /// How a run over it ends.
+    fn code(self) -> i32 {
+        i32::from(matches!(self, Self::Damaged))
     }
 
     /// The queues that it needs.
     pub(crate) fn queues(self) -> &'static [&'static str] {
         match self {
-            Self::Tokens => &["workflow", "cpu"],
+            Self::Tokens | Self::Damaged => &["workflow", "cpu"],
             Self::Vectors | Self::Chain => &["workflow", "cpu", "gpu"],
+            Self::Mirrored => &["workflow", "cpu", "mirror"],
         }
     }
 }
@@ -52,8 +74,11 @@ impl Scene {
         let server = Server::start(&scratch.path().join("temporal.db"), free_port());
         let worker = Worker::serving(&server.address(), dump.queues());
         let calm = scratch.path().join("calm");
+        if matches!(dump, Dump::Damaged) {
+            lay_out_damaged(&dump.source(&calm));
+        }
         let ended = ended(&start(&server.address(), dump, &calm, &[]).output().unwrap());
-        assert_eq!(ended.code, 0, "{:#} {}", ended.json, ended.stderr);
+        assert_eq!(ended.code, dump.code(), "{:#} {}", ended.json, ended.stderr);
         drop(worker);
         Self { dump, server, calm, scratch }
     }
@@ -80,14 +105,31 @@ impl Scene {
 
     /// Shows that a run ended well and gave what an undisturbed one does.
     pub(crate) fn assert_undisturbed(&self, ended: &Ended, output: &Path) {
-        assert_eq!(ended.code, 0, "{:#} {}", ended.json, ended.stderr);
+        assert_eq!(ended.code, self.dump.code(), "{:#} {}", ended.json, ended.stderr);
         let counts = &manifest(&self.calm, "manifest.json")["counts"];
         for total in ["articles", "tokens", "vectors"] {
             assert_eq!(ended.json[total], counts[total], "{total}");
         }
         assert_same(&self.calm, output);
         assert_verified(output);
+        if matches!(self.dump, Dump::Mirrored) {
+            assert_mirrored(&mirror_of(output), &self.dump.source(output));
+        }
     }
+}
+
+/// Where a run with that output has its mirror.
+fn mirror_of(output: &Path) -> PathBuf {
+    output.with_extension("mirror")
+}
+
+/// A dump of one shard that is whole but for some records.
+fn lay_out_damaged(source: &Path) {
+    let directory = source.join("cirrus_search_index/20260101/index_name=edgewiki_content");
+    std::fs::create_dir_all(&directory).unwrap();
+    let shard = directory.join("edgewiki_content-20260101-00000.json.bz2");
+    std::fs::copy(data("edge/broken-json.json.bz2"), shard).unwrap();
+    std::fs::write(directory.join("_SUCCESS"), "").unwrap();
 }
 
 /// A command that goes on; ended with the test.
@@ -137,7 +179,7 @@ pub(crate) fn start(address: &str, dump: Dump, output: &Path, more: &[&str]) -> 
     }
     command
         .arg("--source")
-        .arg(data("sample"))
+        .arg(dump.source(output))
         .args(dump.arguments())
         .arg("--output")
         .arg(output)
@@ -145,6 +187,9 @@ pub(crate) fn start(address: &str, dump: Dump, output: &Path, more: &[&str]) -> 
         .env("TEMPORAL_ADDRESS", address)
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());
+    if matches!(dump, Dump::Mirrored) {
+        command.arg("--mirror").arg(mirror_of(output));
+    }
     command
 }
 

@@ -54,7 +54,7 @@ fn copy_sample(to: &Path) {
 const SNAPSHOT: &str = "other/cirrus_search_index/20260920/index_name=enwiki_content";
 
 /// Shows that the shards of a mirror are those of the source, byte for byte, and marked as whole.
-fn assert_mirrored(mirror: &Path, source: &Path) {
+pub(crate) fn assert_mirrored(mirror: &Path, source: &Path) {
     let (copied, there) = (files(&mirror.join(SNAPSHOT)), files(&source.join(SNAPSHOT)));
     for (name, bytes) in &there {
         assert!(copied.get(name) == Some(bytes), "`{}` differs or is missing", name.display());

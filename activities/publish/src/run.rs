@@ -1,6 +1,7 @@
 //! Publishing ends a run: its manifest is written over those of its shards, then `_SUCCESS`.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use bytes::Bytes;
 use tracing::info;
@@ -33,7 +34,7 @@ pub async fn publish_run(
     remove_leftovers(output, &named(&shards)?).await?;
     withdraw_unless_same(output, keys::RUN, &manifest, None).await?;
     output.put(keys::RUN, to_bytes(&manifest)).await?;
-    output.clear_unfinished().await?;
+    output.clear_unfinished(Duration::ZERO).await?;
     output.put(keys::SUCCESS, Bytes::new()).await?;
     Ok(manifest)
 }

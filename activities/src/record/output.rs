@@ -1,6 +1,7 @@
 //! The record as it lies beside an output.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use bytes::Bytes;
 use wikitok_publish::{PublishError, keys};
@@ -36,7 +37,7 @@ pub async fn save(
     all.extend(events);
     all.sort_by(|a, b| a.order().cmp(&b.order()));
     // Nothing else of the run is at work: what lies here half written is of an attempt at this that was killed.
-    output.clear_unfinished().await?;
+    output.clear_unfinished(Duration::ZERO).await?;
     output.put(keys::EVENTS, lines(&all)).await?;
     output.put(keys::JOB_SUMMARY, JobSummary::new(id, input, &all).to_bytes()).await?;
     Ok(true)

@@ -29,7 +29,7 @@ pub(crate) trait Backend: Send + Sync {
     /// Goes on with an object of `bytes` bytes that grows under `key`, if it grows from the same `origin`; else
     /// begins it.
     async fn grow(&self, key: &Path, bytes: u64, origin: &str) -> Result<Box<dyn Grow>, Failure>;
-    async fn clear_unfinished(&self) -> Result<(), Failure>;
+    async fn clear_unfinished(&self, untouched_for: Duration) -> Result<(), Failure>;
 }
 
 /// Pieces of an object in their order.

@@ -241,7 +241,7 @@ impl Backend for Bucket {
     }
 
     /// Nothing of a killed upload can be seen; the pieces of one are removed by a rule of the bucket.
-    async fn clear_unfinished(&self) -> Result<(), Failure> {
+    async fn clear_unfinished(&self, _: Duration) -> Result<(), Failure> {
         Ok(())
     }
 }

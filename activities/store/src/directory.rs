@@ -3,6 +3,7 @@
 use std::ops::Range;
 use std::path::Path as FilePath;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -86,7 +87,7 @@ impl Backend for Directory {
         Ok(Box::new(partial))
     }
 
-    async fn clear_unfinished(&self) -> Result<(), Failure> {
-        self.blocking(local::clear_staging).await
+    async fn clear_unfinished(&self, untouched_for: Duration) -> Result<(), Failure> {
+        self.blocking(move |root| local::clear_staging(root, untouched_for)).await
     }
 }

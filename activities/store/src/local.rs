@@ -7,6 +7,7 @@
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::Path;
+use std::time::Duration;
 
 use tempfile::NamedTempFile;
 
@@ -69,12 +70,25 @@ fn readable() -> fs::Permissions {
     fs::Permissions::from_mode(0o666)
 }
 
-/// Removes what killed attempts left half written.
-pub(crate) fn clear_staging(root: &Path) -> io::Result<()> {
-    match fs::remove_dir_all(root.join(STAGING)) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-        _ => Ok(()),
+/// Removes what killed attempts left half written, and have not touched for so long.
+pub(crate) fn clear_staging(root: &Path, untouched_for: Duration) -> io::Result<()> {
+    let staging = root.join(STAGING);
+    let files = match fs::read_dir(&staging) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        files => files?,
+    };
+    for file in files {
+        let file = file?;
+        let age = file.metadata().and_then(|file| file.modified()).map(|at| at.elapsed().unwrap_or_default());
+        match age.and_then(|age| if age >= untouched_for { fs::remove_file(file.path()) } else { Ok(()) }) {
+            // Another one was done with it.
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
     }
+    // While there are files, the directory is not empty and stays.
+    let _ = fs::remove_dir(&staging);
+    Ok(())
 }
 
 #[cfg(test)]
@@ -82,6 +96,22 @@ mod tests {
     use bytes::Bytes;
 
     use super::*;
+
+    #[test]
+    fn what_killed_writers_left_is_removed_when_it_is_old_enough() {
+        let root = tempfile::tempdir().unwrap();
+        clear_staging(root.path(), Duration::ZERO).unwrap();
+        let left = |seconds: u64| {
+            let (file, path) = staging_file(&root.path().join(STAGING)).unwrap().keep().unwrap();
+            file.set_modified(std::time::SystemTime::now() - Duration::from_secs(seconds)).unwrap();
+            path
+        };
+        let (fresh, old) = (left(0), left(100));
+        clear_staging(root.path(), Duration::from_secs(50)).unwrap();
+        assert!(fresh.exists() && !old.exists());
+        clear_staging(root.path(), Duration::ZERO).unwrap();
+        assert!(!root.path().join(STAGING).exists());
+    }
 
     #[test]
     fn writers_side_by_side_take_nothing_from_each_other_and_leave_nothing() {

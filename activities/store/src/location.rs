@@ -5,6 +5,7 @@ use std::fmt;
 use std::ops::Range;
 use std::path::{Component, Path as FilePath, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt, TryStreamExt};
@@ -183,9 +184,10 @@ impl Location {
         }
     }
 
-    /// Removes what killed writers left half written. Only when no writer is at work.
-    pub async fn clear_unfinished(&self) -> Result<(), StoreError> {
-        let cleared = stepping(self.backend.clear_unfinished()).await;
+    /// Removes what killed writers left half written and have not touched for so long: longer than any write that may be
+    /// under way takes; zero when no writer is at work.
+    pub async fn clear_unfinished(&self, untouched_for: Duration) -> Result<(), StoreError> {
+        let cleared = stepping(self.backend.clear_unfinished(untouched_for)).await;
         cleared.map_err(|failure| self.failed("delete", "unfinished writes", failure))
     }
 

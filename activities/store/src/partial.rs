@@ -14,6 +14,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 
 use crate::backend::{Failure, Grow};
+use crate::failpoints::{Point, reach};
 
 /// A file that grows.
 pub(crate) struct Partial {
@@ -44,13 +45,17 @@ impl Partial {
         if self.bytes != self.wanted {
             return Err(io::Error::other(format!("{} of {} bytes are there", self.bytes, self.wanted)));
         }
+        let name = self.target.to_string_lossy();
+        reach(Point::Before, &name)?;
         self.file.set_len(self.wanted)?;
         self.file.sync_all()?;
+        reach(Point::Staged, &name)?;
         match fs::rename(beside(&self.target, ".partial"), &self.target) {
             // Another one has finished the same file.
             Err(error) if error.kind() == io::ErrorKind::NotFound && self.target.exists() => {}
             other => other?,
         }
+        reach(Point::After, &name)?;
         remove(&beside(&self.target, ".partial.json"))?;
         self.target.parent().map_or(Ok(()), |directory| File::open(directory)?.sync_all())
     }

@@ -25,7 +25,7 @@ async fn writes(location: &Location) {
     location.put("large", large.clone()).await.unwrap();
     assert!(location.get("large").await.unwrap() == large);
     location.delete("large").await.unwrap();
-    location.clear_unfinished().await.unwrap();
+    location.clear_unfinished(std::time::Duration::ZERO).await.unwrap();
 }
 
 /// Reading what [`writes`] has left.

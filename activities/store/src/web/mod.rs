@@ -4,6 +4,7 @@ mod index;
 mod visitor;
 
 use std::ops::Range;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -169,7 +170,7 @@ impl Backend for Web {
         Err(Failure::ReadOnly)
     }
 
-    async fn clear_unfinished(&self) -> Result<(), Failure> {
+    async fn clear_unfinished(&self, _: Duration) -> Result<(), Failure> {
         Err(Failure::ReadOnly)
     }
 }
