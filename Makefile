@@ -16,7 +16,7 @@ bench:
 test-shapes:
 	tools/test --run-ignored only -E 'test(/^history::/)'
 
-# Everything goes wrong, at length: a hundred kills, every commit point, minutes without a server, 10,000 shards. An hour.
+# Everything goes wrong, at length: a hundred kills, every commit point, minutes without a server, 10,000 shards. Twenty minutes.
 chaos:
 	tools/test --run-ignored all -E 'test(chaos) + test(reset) + test(versions)'
 

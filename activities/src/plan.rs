@@ -66,7 +66,7 @@ pub(crate) async fn snapshot_page(input: &PlanSnapshotInput) -> Result<SnapshotP
     let mirrored = find_mirrored(run).await?;
     let snapshot = match &mirrored {
         Some(snapshot) => snapshot.clone(),
-        None if run.mirror.is_some() => find_to_mirror(run, input.first == 0).await?,
+        None if run.mirror.is_some() => find_to_mirror(run, input.anew || input.first == 0).await?,
         None => find(run).await?,
     };
     let page = snapshot.shards.iter().skip(input.first as usize).take(SHARDS_IN_PAGE as usize);
@@ -94,10 +94,10 @@ async fn find_mirrored(run: &Run) -> Result<Option<Snapshot>, ActivityError> {
     select(snapshot, &run.configuration).map(Some).map_err(failure)
 }
 
-/// The snapshot as the source has it. Only the first page of a plan asks the source: while shards are being
+/// The snapshot as the source has it. Only the first page of a plan asks the source `anew`: while shards are being
 /// copied, it is visited by those who copy.
-async fn find_to_mirror(run: &Run, first: bool) -> Result<Snapshot, ActivityError> {
-    let before = if first { None } else { mirror::remembered(run).await? };
+async fn find_to_mirror(run: &Run, anew: bool) -> Result<Snapshot, ActivityError> {
+    let before = if anew { None } else { mirror::remembered(run).await? };
     let snapshot = if let Some(snapshot) = before {
         snapshot
     } else {

@@ -16,6 +16,8 @@ use crate::output::{self, printable};
 use crate::watch;
 
 const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// The run may be at work, and its workers writing.
+const LONGER_THAN_ANY_WRITE: Duration = Duration::from_hours(1);
 /// A server that is away longer than this is not waited for.
 const AWAY_FOR: Duration = Duration::from_mins(10);
 
@@ -63,7 +65,8 @@ async fn save(temporal: &Temporal, id: &str, reader: &mut Reader) -> anyhow::Res
     let events = reader.more().await?;
     let output = Location::create(&input.run.output).await.context("cannot use the run's output")?;
     let input = KeepRecordInput { run: input.run, progress, error, command: input.command };
-    if !record::save(&output, id, &input, events, &reader.executions()).await? {
+    let executions = reader.executions();
+    if !record::save(&output, id, &input, events, &executions, LONGER_THAN_ANY_WRITE).await? {
         let message = format!("the output `{}` belongs to another run", output.uri());
         return Err(Hinted::new(message, "its record is left as it is").into());
     }

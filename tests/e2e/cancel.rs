@@ -10,6 +10,11 @@ use crate::processes::{Server, Worker, free_port};
 
 fn assert_cancelled(watched: &Ended) {
     assert_eq!((watched.code, &watched.json["status"]), (2, &"cancelled".into()), "{}", watched.stderr);
+    // Nobody tries again what was at work, and that is no failure.
+    assert_eq!(
+        (&watched.json["failed_shards"], watched.json.get("error")),
+        (&Value::Array(Vec::new()), None)
+    );
 }
 
 /// More shards than a page of the plan has; the run is cancelled while the next page is not to be had, and nothing of

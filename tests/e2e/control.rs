@@ -80,6 +80,27 @@ fn a_paused_run_starts_no_part_until_it_is_resumed() {
     drop(worker);
 }
 
+#[test]
+fn a_run_is_paused_before_it_is_planned() {
+    let scratch = tempfile::tempdir().unwrap();
+    let output = scratch.path().join("out");
+    let server = Server::start(&scratch.path().join("temporal.db"), free_port());
+    let (address, workflow) = (server.address(), Worker::serving(&server.address(), &["workflow"]));
+    let id = start(&address, &output, &["--no-embed"]);
+    wait_until("the run waits for its plan", || at_work(&address, &id));
+    assert_eq!(at(&address, &["pause", &id]).code, 0);
+    wait_until("the run is paused", || at(&address, &["status", &id]).json["status"] == "paused");
+    let cpu = Worker::serving(&address, &["cpu"]);
+    wait_until("nothing is at work", || !at_work(&address, &id));
+    assert_eq!(
+        (committed(&output), at(&address, &["status", &id]).json["status"].as_str()),
+        (0, Some("paused"))
+    );
+    assert_eq!(at(&address, &["resume", &id]).code, 0);
+    assert_eq!(at(&address, &["watch", &id]).json["articles"], 53);
+    drop((workflow, cpu));
+}
+
 /// Whether an activity of the run or of its shards is scheduled or running, beside the watch over queues.
 fn at_work(address: &str, id: &str) -> bool {
     let query = format!("WorkflowId STARTS_WITH '{id}' AND ExecutionStatus = 'Running'");
@@ -198,11 +219,23 @@ fn damaged(scratch: &Path, place: usize) -> (PathBuf, PathBuf, Vec<u8>) {
 
 #[test]
 fn only_what_failed_is_run_again() {
-    require_server();
     let scratch = tempfile::tempdir().unwrap();
-    let (source, shard, whole) = damaged(scratch.path(), 1);
-    let (output, calm) = (scratch.path().join("out"), scratch.path().join("calm"));
-    let failed = run(DUMP, &source, &output, &["--no-embed"]);
+    fails_and_is_retried(scratch.path(), &[]);
+}
+
+/// A mirror remembers the snapshot as it was when the run began.
+#[test]
+fn what_failed_by_way_of_a_mirror_is_run_again_when_its_source_is_mended() {
+    let scratch = tempfile::tempdir().unwrap();
+    let mirror = scratch.path().join("mirror");
+    fails_and_is_retried(scratch.path(), &["--mirror", mirror.to_str().unwrap()]);
+}
+
+fn fails_and_is_retried(scratch: &Path, more: &[&str]) {
+    require_server();
+    let (source, shard, whole) = damaged(scratch, 1);
+    let (output, calm) = (scratch.join("out"), scratch.join("calm"));
+    let failed = run(DUMP, &source, &output, &[&["--no-embed"], more].concat());
     assert_eq!((failed.code, &failed.json["shards_done"]), (2, &2.into()), "{:#}", failed.json);
     let id = failed.json["run_id"].as_str().unwrap();
 
@@ -286,6 +319,8 @@ fn bounds_turn_a_run_into_a_failed_one_with_the_reason_first() {
         let id = ended.json["run_id"].as_str().unwrap();
         let text = String::from_utf8(cli(["status", id]).output().unwrap().stdout).unwrap();
         assert!(text.lines().nth(1).unwrap().contains(why), "{text}");
+        let shown = details(&std::env::var("TEMPORAL_ADDRESS").unwrap(), id);
+        assert!(shown.contains(why), "{shown}");
     }
     let (source, _, _) = damaged(scratch.path(), 0);
     let output = scratch.path().join("shards");

@@ -66,6 +66,7 @@ fn reset_everywhere(times: usize) {
     assert!(at(&["events", &id, "--save"]).code == 0);
     let events = events(&output);
     assert_eq!(count(&events, "run_reset") + count(&events, "shard_reset"), of_run + of_shard);
+    assert_eq!(count(&events, "run_completed"), 1 + of_run, "each execution of the run tells its end");
     drop(worker);
 }
 

@@ -22,10 +22,15 @@ fn fetched() -> PathBuf {
 }
 
 /// Waits until something holds; fails when it does not within a minute.
-pub fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
-    let deadline = Instant::now() + Duration::from_mins(1);
+pub fn wait_until(what: &str, holds: impl FnMut() -> bool) {
+    wait_until_within(Duration::from_mins(1), what, holds);
+}
+
+/// Waits until something holds; fails when it does not in time.
+pub fn wait_until_within(limit: Duration, what: &str, mut holds: impl FnMut() -> bool) {
+    let began = Instant::now();
     while !holds() {
-        assert!(Instant::now() < deadline, "waited a minute until {what}");
+        assert!(began.elapsed() < limit, "waited {limit:?} until {what}");
         std::thread::sleep(Duration::from_millis(20));
     }
 }

@@ -302,6 +302,9 @@ pub struct PlanSnapshotInput {
     pub run: Run,
     /// Index of the first shard to return.
     pub first: u32,
+    /// The source is asked, whatever a mirror remembers of it: it may have been mended since.
+    #[serde(default)]
+    pub anew: bool,
 }
 
 /// Shards returned by one `plan_snapshot`: enough to work on, few enough for a payload.

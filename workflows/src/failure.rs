@@ -2,7 +2,7 @@
 
 use temporalio_common::data_converters::TemporalSerializable;
 use temporalio_common::error::{
-    ActivityExecutionError, ApplicationFailure, ChildWorkflowExecutionError, IncomingError,
+    ActivityExecutionError, ApplicationFailure, ChildWorkflowExecutionError, IncomingError, RetryState,
 };
 use temporalio_sdk::WorkflowTermination;
 
@@ -101,10 +101,19 @@ impl Stop {
     }
 }
 
+/// Whether an activity ended because someone asked for it: by itself, or since no other attempt is made then, be it that
+/// its worker has died.
+pub(crate) fn is_cancelled(error: &ActivityExecutionError) -> bool {
+    match error {
+        ActivityExecutionError::Failed(failure) => failure.retry_state() == RetryState::CancelRequested,
+        error => error.as_cancelled().is_some(),
+    }
+}
+
 /// An activity failed for good: cancelled stays cancelled, all else is the root cause.
 impl From<ActivityExecutionError> for Stop {
     fn from(error: ActivityExecutionError) -> Self {
-        if error.as_cancelled().is_some() {
+        if is_cancelled(&error) {
             return Self::Cancelled;
         }
         let (reason, message) = told(error.cause(), &error);
@@ -120,7 +129,7 @@ impl From<WorkflowTermination> for Stop {
 
 /// What becomes of a shard whose copy into the mirror failed.
 pub(crate) fn of_copy(shard: &str, error: &ActivityExecutionError) -> ShardFailure {
-    if error.as_cancelled().is_some() {
+    if is_cancelled(error) {
         return cancelled(shard);
     }
     let (reason, message) = told(error.cause(), error);

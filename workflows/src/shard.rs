@@ -15,7 +15,7 @@ use crate::contract::{
     CheckCopyInput, EmbedPartInput, EmbeddedPart, PlanShardInput, SealShardInput, ShardInput, ShardLeft,
     ShardProgress, TokenizePartInput, TokenizedPart,
 };
-use crate::failure::Stop;
+use crate::failure::{Stop, is_cancelled};
 use crate::window::Window;
 use crate::{DumpWorkflow, details, names, options};
 
@@ -298,7 +298,7 @@ impl Parts {
 
     /// Keeps the first failure; a cancellation, which all in flight report, never hides one.
     fn fail(&mut self, error: ActivityExecutionError) {
-        let keep = self.failure.as_ref().is_none_or(|first| first.as_cancelled().is_some());
+        let keep = self.failure.as_ref().is_none_or(is_cancelled);
         if keep {
             self.failure = Some(error);
         }

@@ -25,6 +25,8 @@ const PLANS_BESIDE: &str = "plans-beside";
 /// Runs from before this patch had Temporal cancel the execution that they started, and at once. It refuses while that is
 /// not running yet, and when it has continued as new, and then nobody asks again.
 const CANCELS_WHAT_RUNS: &str = "cancels-what-runs";
+/// Runs from before this patch were shown as planning while they were paused.
+const PAUSES_WHILE_PLANNING: &str = "pauses-while-planning";
 
 /// How a shard ended: what it did, or why it failed and what it had done by then.
 type Outcome = Result<ShardProgress, (ShardFailure, Option<ShardProgress>)>;
@@ -34,6 +36,8 @@ pub(crate) struct Shards {
     context: Context,
     run: Run,
     remake_quarantined: bool,
+    /// This execution begins the run, or tries it again; it does not go on for one before it.
+    begins: bool,
     /// The next page of the plan; at most one.
     planning: Window<Result<SnapshotPlan, Stop>>,
     copying: Window<(String, Result<Shard, ShardFailure>)>,
@@ -59,11 +63,13 @@ impl Shards {
         let (planning, copying) = (Window::new(), Window::new());
         let (running, watching) = (Window::new(), Window::new());
         let (run, remake_quarantined) = (input.run, input.remake_quarantined);
+        let begins = input.done.started_ms == 0;
         let page = Vec::new();
         Self {
             context,
             run,
             remake_quarantined,
+            begins,
             planning,
             copying,
             running,
@@ -109,6 +115,7 @@ impl Shards {
             self.next_event().await;
         }
         self.check_shares();
+        self.show();
         Ok(())
     }
 
@@ -178,6 +185,9 @@ impl Shards {
         let (progress, messages) = self.context.state(|s| (s.progress.clone(), s.messages));
         self.seen = messages;
         match (progress.paused, progress.status) {
+            (true, Status::Planning) if self.context.patched(PAUSES_WHILE_PLANNING) => {
+                set_status(&self.context, Status::Paused);
+            }
             (true, Status::Running) => set_status(&self.context, Status::Paused),
             (false, Status::Paused) => set_status(&self.context, Status::Running),
             _ => {}
@@ -201,8 +211,12 @@ impl Shards {
         if self.planning.is_empty() {
             let first = self.next_place();
             let summary = format!("plan {} from shard {first}", self.run.snapshot);
-            let options = options::activity(&self.run, names::CPU_QUEUE, summary);
-            let input = PlanSnapshotInput { run: self.run.clone(), first };
+            let mut options = options::activity(&self.run, names::CPU_QUEUE, summary);
+            if self.context.patched(CANCELS_WHAT_RUNS) {
+                options.cancellation_token = Some(self.token.clone());
+            }
+            let anew = self.begins && self.page.is_empty();
+            let input = PlanSnapshotInput { run: self.run.clone(), first, anew };
             let context = self.context.clone();
             self.planning.push(first, async move {
                 Ok(context.execute_activity(Cpu::plan_snapshot, input, options).await?)
@@ -214,6 +228,8 @@ impl Shards {
     fn planned(&mut self, first: u32, plan: Result<SnapshotPlan, Stop>) {
         let plan = match plan {
             Ok(plan) => plan,
+            // Nobody waits for it any more.
+            Err(_) if self.context.state(|s| s.progress.given_up.is_some()) => return,
             Err(stop) => return self.unplanned = Some(stop),
         };
         if plan.page.is_empty() {

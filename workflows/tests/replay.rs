@@ -38,6 +38,7 @@ async fn every_stored_history_replays() {
         "dump-cancelled",
         "dump-failed",
         "dump-given-up",
+        "dump-given-up-early",
         "dump-retried",
         "dump-steered",
         "shard-bzip2",

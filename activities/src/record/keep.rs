@@ -2,6 +2,8 @@
 
 #![allow(missing_docs, reason = "the SDK's macros make items that cannot be documented")]
 
+use std::time::Duration;
+
 use futures::FutureExt;
 use temporalio_macros::activities;
 use temporalio_sdk::activities::{ActivityContext, ActivityError};
@@ -35,7 +37,8 @@ async fn keep(context: ActivityContext, input: KeepRecordInput) -> Result<(), Ac
     let output = Location::create(&input.run.output).await.map_err(failure)?;
     let mut reader = Reader::new(&context.client(), &id);
     let events = reader.more().await.map_err(failure)?;
-    save(&output, &id, &input, events, &reader.executions()).await.map_err(failure)?;
+    // What lies here half written is of an attempt at this that was killed.
+    save(&output, &id, &input, events, &reader.executions(), Duration::ZERO).await.map_err(failure)?;
     Ok(())
 }
 

@@ -14,6 +14,9 @@ use super::summary::JobSummary;
 /// Writes the record of the run `id` beside its output. `executions` are those that `events` are from: what the
 /// record held of them before is replaced, and what it held of others stays, since Temporal may have forgotten them.
 ///
+/// What others left half written beside it is removed, if they have not touched it for `untouched_for`: zero when nothing
+/// else of the run is at work.
+///
 /// Returns false, having written nothing, when the output is another run's.
 pub async fn save(
     output: &Location,
@@ -21,6 +24,7 @@ pub async fn save(
     input: &KeepRecordInput,
     events: Vec<Event>,
     executions: &BTreeSet<String>,
+    untouched_for: Duration,
 ) -> Result<bool, PublishError> {
     let owner = wikitok_publish::read_owner(output).await?;
     let run = &input.run;
@@ -36,8 +40,7 @@ pub async fn save(
     all.retain(|event| !executions.contains(&event.execution));
     all.extend(events);
     all.sort_by(|a, b| a.order().cmp(&b.order()));
-    // Nothing else of the run is at work: what lies here half written is of an attempt at this that was killed.
-    output.clear_unfinished(Duration::ZERO).await?;
+    output.clear_unfinished(untouched_for).await?;
     output.put(keys::EVENTS, lines(&all)).await?;
     output.put(keys::JOB_SUMMARY, JobSummary::new(id, input, &all).to_bytes()).await?;
     Ok(true)

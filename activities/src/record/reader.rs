@@ -99,14 +99,16 @@ impl Reader {
                 .filter(|execution| !self.told.get(&execution.run_id).is_some_and(|told| told.1))
                 .collect();
             for some in unread.chunks(HELD_AT_ONCE) {
-                let reading: Vec<BoxFuture<'static, Result<Told, RecordError>>> = some
+                let reading: Vec<BoxFuture<'static, Result<Option<Told>, RecordError>>> = some
                     .iter()
                     .map(|execution| {
                         told(self.client.clone(), self.payloads.clone(), execution.clone()).boxed()
                     })
                     .collect();
-                let stories: Vec<Told> = stream::iter(reading).buffered(READ_AT_ONCE).try_collect().await?;
-                for (execution, Told { events: told, names, closed }) in some.iter().zip(stories) {
+                let stories: Vec<Option<Told>> =
+                    stream::iter(reading).buffered(READ_AT_ONCE).try_collect().await?;
+                for (execution, story) in some.iter().zip(stories) {
+                    let Some(Told { events: told, names, closed }) = story else { continue };
                     let before = self.told.entry(execution.run_id.clone()).or_default();
                     let all = told.len().max(before.0);
                     events.extend(told.into_iter().skip(before.0));
@@ -145,7 +147,8 @@ struct Told {
     closed: bool,
 }
 
-async fn told(client: Client, payloads: Payloads, execution: Execution) -> Result<Told, RecordError> {
+/// Nothing of an execution that Temporal has forgotten: it keeps what has ended for the retention of its namespace.
+async fn told(client: Client, payloads: Payloads, execution: Execution) -> Result<Option<Told>, RecordError> {
     let info = WorkflowExecutionInfo::builder()
         .namespace(client.options().namespace.clone())
         .workflow_id(execution.workflow_id.clone())
@@ -154,12 +157,15 @@ async fn told(client: Client, payloads: Payloads, execution: Execution) -> Resul
     let mut history = info.bind_untyped(client).fetch_history(WorkflowFetchHistoryOptions::default());
     let mut story = Story::new(&payloads, &execution);
     while let Some(event) = history.next().await {
-        let event = event.map_err(|source| RecordError::History {
-            workflow: execution.workflow_id.clone(),
-            source: Box::new(source),
-        })?;
-        story.hear(event).await;
+        match event {
+            Ok(event) => story.hear(event).await,
+            Err(WorkflowInteractionError::NotFound(_)) => return Ok(None),
+            Err(source) => {
+                let (workflow, source) = (execution.workflow_id.clone(), Box::new(source));
+                return Err(RecordError::History { workflow, source });
+            }
+        }
         step();
     }
-    Ok(Told { events: story.events, names: story.names, closed: story.closed })
+    Ok(Some(Told { events: story.events, names: story.names, closed: story.closed }))
 }

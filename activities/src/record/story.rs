@@ -18,6 +18,8 @@ use super::reader::Execution;
 
 /// An activity that was asked for.
 struct Work {
+    /// When it was asked for, and the event that says so.
+    asked: (String, i64),
     stage: Stage,
     shard: Option<String>,
     part: Option<u32>,
@@ -99,6 +101,7 @@ impl<'a> Story<'a> {
             {
                 // What lies before was copied from the execution that was reset, which tells it itself.
                 self.events.clear();
+                self.ended = false;
                 let by = known(&failed.identity);
                 let kind = self.either(EventKind::RunReset, EventKind::ShardReset);
                 self.push(kind, |event| event.worker = by);
@@ -189,7 +192,7 @@ impl<'a> Story<'a> {
         let named = input["shard"]["name"].as_str().map(str::to_owned);
         let shard = self.execution.shard.clone().or(named);
         let part = input["part"].as_u64().map(|part| part as u32);
-        let work = Work { stage, shard, part, attempt: None, worker: None };
+        let work = Work { asked: self.at.clone(), stage, shard, part, attempt: None, worker: None };
         self.work.insert(self.at.1, work);
     }
 
@@ -214,7 +217,20 @@ impl<'a> Story<'a> {
     }
 
     async fn started(&mut self, started: ActivityTaskStartedEventAttributes) {
-        let Some(work) = self.work.get_mut(&started.scheduled_event_id) else { return };
+        let scheduled = started.scheduled_event_id;
+        let Some(work) = self.work.get(&scheduled) else { return };
+        let is_part = matches!(work.stage, Stage::Tokens | Stage::Vectors);
+        if is_part && started.attempt > 1 {
+            // The history does not say when the first attempt was begun, nor by whom.
+            let (asked, about) = (work.asked.clone(), self.about(scheduled));
+            let now = std::mem::replace(&mut self.at, asked);
+            self.push(EventKind::PartStarted, |event| {
+                about(event);
+                event.attempt = Some(1);
+            });
+            self.at = now;
+        }
+        let Some(work) = self.work.get_mut(&scheduled) else { return };
         work.attempt = Some(started.attempt);
         work.worker = known(&started.identity);
         let kind = match (work.stage, started.attempt > 1) {
@@ -224,7 +240,7 @@ impl<'a> Story<'a> {
             (_, true) => EventKind::RunStepRetried,
             (_, false) => return,
         };
-        let about = self.about(started.scheduled_event_id);
+        let about = self.about(scheduled);
         self.push_failure(kind, started.last_failure.as_ref(), about).await;
     }
 

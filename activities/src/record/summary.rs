@@ -124,6 +124,13 @@ impl Attempts {
     fn of(events: &[Event]) -> Self {
         let mut attempts = Self::default();
         for event in events {
+            // Of several attempts in a row, the last is told.
+            let times = match event.event {
+                EventKind::PartRetried | EventKind::RunStepRetried | EventKind::ShardStepRetried => {
+                    event.attempt.map_or(1, |attempt| u64::try_from(attempt - 1).unwrap_or(1))
+                }
+                _ => 1,
+            };
             let counter = match event.event {
                 EventKind::PartStarted => &mut attempts.parts_started,
                 EventKind::PartRetried => &mut attempts.parts_retried,
@@ -134,7 +141,7 @@ impl Attempts {
                 EventKind::RunStarted | EventKind::RunRetried => &mut attempts.runs_started,
                 _ => continue,
             };
-            *counter += 1;
+            *counter += times;
         }
         attempts
     }
