@@ -295,6 +295,8 @@ async fn remove(mirror: &Location, run: &Run, shard: &Shard) -> Result<(), Activ
 
 /// Marks the snapshot as complete once every shard that the source had of it is checked.
 async fn complete(mirror: &Location, run: &Run) -> Result<(), ActivityError> {
+    // Other runs may be writing into the same mirror.
+    mirror.clear_unfinished(LONGER_THAN_ANY_WRITE).await.map_err(failure)?;
     let Some(snapshot) = remembered(run).await? else { return Ok(()) };
     let directory = directory(run)?;
     if mirror.head(&format!("{directory}{COMPLETE}")).await.map_err(failure)?.is_some() {
@@ -312,9 +314,7 @@ async fn complete(mirror: &Location, run: &Run) -> Result<(), ActivityError> {
             return Ok(());
         }
     }
-    mirror.put(&format!("{directory}{COMPLETE}"), Bytes::new()).await.map_err(failure)?;
-    // Other runs may be writing into the same mirror.
-    mirror.clear_unfinished(LONGER_THAN_ANY_WRITE).await.map_err(failure)
+    mirror.put(&format!("{directory}{COMPLETE}"), Bytes::new()).await.map_err(failure)
 }
 
 #[cfg(test)]

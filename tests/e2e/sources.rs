@@ -83,6 +83,10 @@ fn a_mirror_is_filled_over_two_connections_that_break_and_then_read_without_the_
     web.be_slow();
     web.fail_next([Fault::Cut(70_000), Fault::Status(503, None), Fault::Cut(100_000), Fault::Cut(1)]);
     let (mirror, first) = (scratch.path().join("mirror"), scratch.path().join("first"));
+    let left = mirror.join("_staging/left-by-a-killed-worker");
+    std::fs::create_dir_all(left.parent().unwrap()).unwrap();
+    let long_ago = std::time::SystemTime::now() - std::time::Duration::from_hours(2);
+    std::fs::File::create(&left).unwrap().set_modified(long_ago).unwrap();
     let mut command = mirrored(&web.url(), &text(&mirror), &first);
     let filled = json(command.args(["--contact", "me@example.org"]));
     assert_eq!(
@@ -93,6 +97,7 @@ fn a_mirror_is_filled_over_two_connections_that_break_and_then_read_without_the_
         filled.stderr
     );
     assert_mirrored(&mirror, &data("sample"));
+    assert!(!left.exists(), "it is cleared away");
     assert!(web.most_served() <= 2, "{} files at once", web.most_served());
     let seen = web.seen();
     assert!(seen.iter().all(|request| request.user_agent.ends_with("(me@example.org)")), "{seen:?}");

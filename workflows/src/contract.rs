@@ -302,7 +302,8 @@ pub struct PlanSnapshotInput {
     pub run: Run,
     /// Index of the first shard to return.
     pub first: u32,
-    /// The source is asked, whatever a mirror remembers of it: it may have been mended since.
+    /// Where the mirror is not complete, the source is asked anew, whatever the mirror remembers of it: it may have been
+    /// mended since.
     #[serde(default)]
     pub anew: bool,
 }

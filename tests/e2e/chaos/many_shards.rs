@@ -43,7 +43,7 @@ pub(crate) fn tiny_shards(source: &Path, shards: u64) {
 }
 
 #[test]
-#[ignore = "takes half an hour: `make chaos`"]
+#[ignore = "takes ten minutes: `make chaos`"]
 fn ten_thousand_shards_pass_through_one_run() {
     let shards = std::env::var("WIKITOK_TEST_SHARDS").map_or(10_000, |shards| shards.parse().unwrap());
     let scratch = tempfile::tempdir().unwrap();
