@@ -25,6 +25,6 @@ pub use queue::Queue;
 pub use run::{RunError, WorkerConfig, Workers};
 
 /// Of every program that has workers in it. The C library's keeps what other threads have freed: with it, workers had
-/// a fifth to two thirds more memory resident, and more with every part (`make bench`, `tests/e2e/memory.rs`). `.cargo/config.toml` says how it is set.
+/// a fifth to two thirds more memory resident, and more with every part (`make bench`, `tests/e2e/memory.rs`).
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
